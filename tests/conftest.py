@@ -1,0 +1,47 @@
+"""Plumbing for all tests: a clean environment, a database file of its own, private servers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.servers.fixtures import (
+    _no_server_left_dead,
+    mariadb_server,
+    postgres_server,
+    redis_server,
+)
+
+__all__ = ["_no_server_left_dead", "mariadb_server", "postgres_server", "redis_server"]
+
+_PRIVATE_PREFIXES = ("APPLE_WALLET_", "DJANGO_", "GOOGLE_WALLET_", "WALLET_")
+_temporary_folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no test reach what the developer's shell is configured for, but the database."""
+    for name in list(os.environ):
+        if name == "REDIS_URL" or (
+            name.startswith(_PRIVATE_PREFIXES) and name != "DJANGO_SETTINGS_MODULE"
+        ):
+            del os.environ[name]
+    settings.REDIS_URL = settings.CELERY_BROKER_URL = settings.CELERY_RESULT_BACKEND = None
+    settings.LOYALTY_WALLET = {"WALLETS": {}}
+
+    # SQLite in memory locks whole tables between threads; a file behaves as in production. Its
+    # own folder lets two test runs go side by side.
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        folder = tempfile.TemporaryDirectory(prefix="loyalty-wallet-tests-")
+        config.stash[_temporary_folder] = folder
+        database.setdefault("TEST", {})["NAME"] = str(Path(folder.name) / "test.sqlite3")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if folder := config.stash.get(_temporary_folder, None):
+        folder.cleanup()
