@@ -1,0 +1,104 @@
+"""A web server on the loopback interface, in a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+# Requests that hang to order must not hold up the end of a test.
+SHUTDOWN_SECONDS = 0.05
+
+
+def require_loopback(host: str) -> str:
+    """Return the host; raises ValueError unless it is a loopback address."""
+    with suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return host
+    raise ValueError(f"The emulator serves on loopback addresses only, not on {host!r}.")
+
+
+class LoopbackServer:
+    """Serves a handler from `start()` to `stop()`; can be started again on the same port."""
+
+    def __init__(self, handler: Handler, *, host: str, port: int) -> None:
+        self._handler = handler
+        self._host = require_loopback(host)
+        self._wanted_port = port
+        self._port: int | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def url(self) -> str:
+        """The root URL without a path; known once the server has been started."""
+        if self._port is None:
+            raise RuntimeError("The emulator has not been started.")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server answers."""
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Serve; raises OSError if the port is taken."""
+        if self._thread is not None:
+            raise RuntimeError("The emulator is running already.")
+        ready = threading.Event()
+        self._error = None
+        self._thread = threading.Thread(
+            target=self._run, args=(ready,), name="wallet-emulator", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+        if self._error is not None:
+            self._join()
+            raise self._error
+
+    def stop(self) -> None:
+        """Close all connections and stop serving; does nothing if it is not running."""
+        if self._thread is None:
+            return
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._join()
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+        self._thread = self._loop = self._stop = None
+
+    def _run(self, ready: threading.Event) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except BaseException as error:  # handed to the thread that called start
+            self._error = error
+        finally:
+            ready.set()
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        # Without handler_cancellation a hanging request would count as under way after its
+        # client has gone.
+        server = web.Server(self._handler, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        try:
+            port = self._port or self._wanted_port
+            await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+            self._port = runner.addresses[0][1]
+            ready.set()
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
