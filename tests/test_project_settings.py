@@ -14,6 +14,7 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
+from project import celery_app
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,3 +169,9 @@ def test_runbook_call_reaches_the_queue(redis_server: RedisServer) -> None:
     with redis.Redis.from_url(redis_server.url) as broker:
         assert broker.llen("celery") == 1
         broker.flushall()
+
+
+def test_without_redis_nothing_is_enqueued_anywhere() -> None:
+    """No message goes to a broker that happens to listen at Celery's default address."""
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL"):
+        celery_app.send_task("loyalty.sync_wallet_passes")
