@@ -21,12 +21,15 @@ PACKAGE = ROOT / "loyalty_wallet"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     """The wheel as a release would build it, without asking any registry."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
+    build = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."],
         cwd=ROOT,
-        check=True,
-        capture_output=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    assert build.returncode == 0, build.stdout
     [built] = folder.glob("*.whl")
     return zipfile.Path(built)
 
