@@ -46,7 +46,10 @@ def main() -> None:
         sys.stdout.write(json.dumps(place) + "\n")
         sys.stdout.flush()
 
-    serve(emulator, announce, ends_with_stdin=options.end_with_stdin)
+    try:
+        serve(emulator, announce, ends_with_stdin=options.end_with_stdin)
+    except OSError as error:
+        parser.exit(1, f"Cannot serve on {options.host}:{options.port}: {error}\n")
 
 
 if __name__ == "__main__":

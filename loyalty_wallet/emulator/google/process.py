@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,7 @@ class GoogleEmulatorProcess(RemoteGoogleEmulator):
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                env=_environment(),
             )
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
@@ -108,3 +110,10 @@ class GoogleEmulatorProcess(RemoteGoogleEmulator):
         if not self.log_bodies:
             command.append("--no-log-bodies")
         return command
+
+
+def _environment() -> dict[str, str]:
+    # The child finds this package wherever the parent was started.
+    root = str(Path(__file__).parents[3])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -69,5 +69,5 @@ class Command(BaseCommand):
         try:
             serve(emulator, announce, ends_with_stdin=False)
         except OSError as error:
-            raise CommandError(f"Cannot serve on {host}:{port}: {error.strerror}") from error
+            raise CommandError(f"Cannot serve on {host}:{port}: {error}") from error
         self.stdout.write("The emulated Google Wallet has ended.")

@@ -1,0 +1,96 @@
+"""System checks: what is wrong with the settings, and the command or edit that mends it.
+
+They touch neither the network nor the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from .conf import DEFAULT_CARD_SOURCE, get_conf
+from .registry import build_wallet
+from .sources import get_card_source
+
+TAG = "loyalty_wallet"
+
+
+def register() -> None:
+    """Let `manage.py check` run these checks."""
+    checks.register(check_settings, TAG)
+    checks.register(check_card_source, TAG)
+    checks.register(check_wallets, TAG)
+
+
+def check_settings(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
+    """E001: LOYALTY_WALLET has an unknown key or a senseless value. W001: no wallet."""
+    try:
+        conf = get_conf()
+    except ImproperlyConfigured as error:
+        return [
+            checks.Error(
+                str(error),
+                hint="Correct LOYALTY_WALLET in the settings, then run: manage.py check",
+                id="loyalty_wallet.E001",
+            )
+        ]
+    if conf.wallets:
+        return []
+    return [
+        checks.Warning(
+            "No wallet is configured: cards stay in the database.",
+            hint=(
+                "Add one to LOYALTY_WALLET['WALLETS'], or try the emulator with: "
+                "manage.py wallet_emulator"
+            ),
+            id="loyalty_wallet.W001",
+        )
+    ]
+
+
+def check_wallets(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
+    """E002: a wallet cannot be built. E003: its key or certificate is not usable."""
+    try:
+        conf = get_conf()
+    except ImproperlyConfigured:
+        return []
+    found: list[checks.CheckMessage] = []
+    for alias, wallet_conf in conf.wallets.items():
+        try:
+            wallet = build_wallet(alias, wallet_conf)
+        except ImproperlyConfigured as error:
+            found.append(
+                checks.Error(
+                    str(error),
+                    hint=f"Correct the entry {alias!r}, then run: manage.py check",
+                    id="loyalty_wallet.E002",
+                )
+            )
+            continue
+        found += [
+            checks.Error(
+                f"Wallet {alias!r}: {problem}",
+                hint="Correct its OPTIONS, then run: manage.py check",
+                id="loyalty_wallet.E003",
+            )
+            for problem in wallet.check()
+        ]
+    return found
+
+
+def check_card_source(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
+    """E004: the card source cannot be used."""
+    try:
+        get_card_source()
+    except ImproperlyConfigured as error:
+        return [
+            checks.Error(
+                str(error),
+                hint=f"Write a subclass of CardSource, or remove the key for {DEFAULT_CARD_SOURCE}.",
+                id="loyalty_wallet.E004",
+            )
+        ]
+    return []

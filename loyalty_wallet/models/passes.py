@@ -1,0 +1,195 @@
+"""The phones' side: a card in a wallet, and a program in a wallet.
+
+The pass table is the outbox and the queue: `due_at` says since when a phone is wrong, the lease
+says who is about to put it right. Nothing else has to survive a crash.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, Self
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.db.models.functions.datetime import Now
+from django.utils.translation import gettext_lazy as _
+
+KEY_LENGTH = 191
+
+
+class DatabaseNow(Now):
+    """The database's clock in UTC: leases of all workers are judged by one clock."""
+
+    def as_mysql(
+        self, compiler: Any, connection: BaseDatabaseWrapper, **extra_context: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
+        # CURRENT_TIMESTAMP would answer in the session's time zone, which Django leaves alone.
+        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra_context)
+
+
+class WalletPassQuerySet(models.QuerySet["WalletPass"]):
+    def for_cards(self, card_keys: Iterable[str]) -> Self:
+        return self.filter(card_key__in=list(card_keys))
+
+    def due(self) -> Self:
+        """Passes whose phone is wrong, the ones that were set aside left out."""
+        return self.filter(due_at__isnull=False).exclude(state=WalletPass.State.SET_ASIDE)
+
+    def unleased(self) -> Self:
+        return self.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=DatabaseNow()))
+
+    def failing(self) -> Self:
+        """Due passes whose last delivery failed."""
+        return self.due().exclude(last_code="")
+
+    def set_aside(self) -> Self:
+        return self.filter(state=WalletPass.State.SET_ASIDE)
+
+    def touch(self, *, priority: int | None = None, is_forced: bool = False) -> int:
+        """Mark these passes as due, in the caller's transaction; return how many there are.
+
+        The oldest `due_at` is kept, so that it says since when the phone is wrong. A pass that
+        was set aside is taken up again.
+        """
+        changes: dict[str, Any] = {
+            "desired_revision": F("desired_revision") + 1,
+            "due_at": Coalesce(F("due_at"), DatabaseNow()),
+            "failing_runs": Case(
+                When(state=WalletPass.State.SET_ASIDE, then=Value(0)),
+                default=F("failing_runs"),
+                output_field=models.PositiveSmallIntegerField(),
+            ),
+            "state": Case(
+                When(state=WalletPass.State.SET_ASIDE, then=Value(WalletPass.State.ACTIVE)),
+                default=F("state"),
+            ),
+        }
+        if priority is not None:
+            changes["priority"] = priority
+        if is_forced:
+            changes["is_forced"] = True
+        return self.update(**changes)
+
+
+class WalletPass(models.Model):
+    """One card in one wallet."""
+
+    class Presence(models.TextChoices):
+        IN_WALLET = "in_wallet", _("in a wallet")
+        REMOVED = "removed", _("removed")
+        UNKNOWN = "unknown", _("unknown")
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("active")
+        VOIDED = "voided", _("voided")
+        SET_ASIDE = "set_aside", _("set aside")
+
+    class Priority(models.IntegerChoices):
+        """The order of claiming: higher first, then the longest due."""
+
+        NORMAL = 0, _("normal")
+        FAILED = 1, _("failed last time")
+        ASKED = 2, _("asked for")
+
+    card_key = models.CharField(_("card key"), max_length=KEY_LENGTH)
+    wallet = models.CharField(_("wallet"), max_length=64)
+    remote_id = models.CharField(
+        _("remote id"),
+        max_length=255,
+        help_text=_("Google object id or Apple serial number; never changes."),
+    )
+    program_key = models.CharField(_("program"), max_length=KEY_LENGTH, blank=True, db_index=True)
+    card_label = models.CharField(_("card"), max_length=200, blank=True)
+    presence = models.CharField(
+        _("presence"), max_length=10, choices=Presence.choices, default=Presence.UNKNOWN
+    )
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.ACTIVE)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    due_at = models.DateTimeField(
+        _("due since"), null=True, blank=True, help_text=_("Empty: the phone is right.")
+    )
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), choices=Priority.choices, default=Priority.NORMAL
+    )
+    is_forced = models.BooleanField(_("forced"), default=False)
+    desired_revision = models.PositiveBigIntegerField(_("desired revision"), default=1)
+    synced_revision = models.PositiveBigIntegerField(_("synced revision"), default=0)
+    fingerprint = models.CharField(
+        _("fingerprint"),
+        max_length=64,
+        blank=True,
+        help_text=_("Of what the provider has for certain; empty when that is not known."),
+    )
+    payload = models.JSONField(_("delivered payload"), default=dict, blank=True)
+    synced_at = models.DateTimeField(_("synced"), null=True, blank=True)
+
+    lease_token = models.CharField(max_length=32, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    takeovers = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    failing_runs = models.PositiveSmallIntegerField(_("failing runs"), default=0)
+    last_code = models.CharField(_("last failure"), max_length=32, blank=True)
+    last_outcome = models.CharField(max_length=10, blank=True, editable=False)
+    last_run = models.ForeignKey(
+        "loyalty_wallet.SyncRun",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="passes",
+        verbose_name=_("last run"),
+    )
+
+    objects = WalletPassQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("wallet pass")
+        verbose_name_plural = _("wallet passes")
+        constraints = (
+            models.UniqueConstraint(fields=("card_key", "wallet"), name="wallet_pass_unique"),
+            models.UniqueConstraint(fields=("wallet", "remote_id"), name="wallet_pass_remote_id"),
+        )
+        indexes = (
+            models.Index(
+                fields=("wallet", "priority", "due_at"),
+                condition=Q(due_at__isnull=False),
+                name="wallet_pass_due",
+            ),
+        )
+        permissions = (("resync_walletpass", _("Can sync wallet passes again")),)
+
+    def __str__(self) -> str:
+        return f"{self.card_label or self.card_key} ({self.wallet})"
+
+    @property
+    def is_due(self) -> bool:
+        return self.due_at is not None
+
+    @staticmethod
+    def new_suffix() -> str:
+        """Make the opaque, unguessable part of a remote id."""
+        return uuid.uuid4().hex
+
+
+class WalletProgram(models.Model):
+    """One program in one wallet: the Google class that its cards' objects belong to."""
+
+    program_key = models.CharField(_("program"), max_length=KEY_LENGTH)
+    wallet = models.CharField(_("wallet"), max_length=64)
+    remote_id = models.CharField(_("remote id"), max_length=255)
+    fingerprint = models.CharField(_("fingerprint"), max_length=64, blank=True)
+    payload = models.JSONField(_("delivered payload"), default=dict, blank=True)
+    synced_at = models.DateTimeField(_("synced"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("wallet program")
+        verbose_name_plural = _("wallet programs")
+        constraints = (
+            models.UniqueConstraint(fields=("program_key", "wallet"), name="wallet_program_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.program_key} ({self.wallet})"

@@ -1,0 +1,19 @@
+"""The engine room: everything that brings passes up to date goes through here."""
+
+from __future__ import annotations
+
+from .outbox import connect, issue, touch
+from .report import SyncReport
+from .selection import Selection
+from .service import queue_wallet_sync, sync_card_to_wallets, sync_wallet_passes
+
+__all__ = [
+    "Selection",
+    "SyncReport",
+    "connect",
+    "issue",
+    "queue_wallet_sync",
+    "sync_card_to_wallets",
+    "sync_wallet_passes",
+    "touch",
+]

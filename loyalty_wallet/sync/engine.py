@@ -1,0 +1,326 @@
+"""The pump of a run: claim, render, deliver, record, bounded in flight.
+
+It runs in the caller's thread, which owns the database; deliveries run in the `DeliveryThread`.
+Memory does not grow with the number of due cards: only so many are claimed ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from ..conf import get_conf
+from ..exceptions import DeliveryError
+from ..models import DatabaseNow, SyncRun, WalletPass
+from ..wallets.base import Wallet
+from .delivery import DeliveryThread, Lane
+from .jobs import Job, JobOutcome
+from .leases import Lease, claim
+from .ledger import Ledger
+from .rendering import Renderer
+from .retry import RetryPolicy
+
+logger = logging.getLogger("loyalty_wallet.sync")
+
+HEARTBEAT_SECONDS = 30
+FLUSH_SECONDS = 1
+TICK_SECONDS = 0.5
+MOST_WAITING = 20_000
+"""Cards of one wallet that may wait for their next attempt before no new ones are claimed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run has come, for whoever watches it."""
+
+    done: int
+    failed: int
+    waiting: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Orders:
+    """How a run goes about its work."""
+
+    notify: bool = False
+    limit: int | None = None
+    max_attempts: int | None = None
+    max_seconds: float | None = None
+
+
+class Share:
+    """One wallet's part of a run, as the caller's thread sees it."""
+
+    def __init__(self, wallet: Wallet, renderer: Renderer) -> None:
+        self.wallet = wallet
+        self.renderer = renderer
+        self.lane: Lane | None = None
+        self.ready: list[Job] = []
+        self.in_flight = 0
+        self.counts: Counter[str] = Counter()
+        self.scopes: Iterator[Q] = iter(())
+        self.scope: Q | None = None
+
+    @property
+    def stopped_by(self) -> DeliveryError | None:
+        return self.lane.stopped_by if self.lane else None
+
+    @property
+    def was_tried(self) -> bool:
+        """False when the wallet was stopped before a single request could be made."""
+        return self.stopped_by is None or bool(self.lane and self.lane.has_authenticated)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left to claim for now."""
+        return self.scope is None or self.stopped_by is not None
+
+    def begin(self, scopes: Iterator[Q]) -> None:
+        self.scopes = scopes
+        self.scope = next(scopes, None)
+
+    def next_scope(self) -> None:
+        self.scope = next(self.scopes, None)
+
+    def collect(self) -> None:
+        """Take over the jobs that the lane has ended."""
+        while self.lane and self.lane.finished:
+            self.ready.append(self.lane.finished.popleft())
+            self.in_flight -= 1
+
+
+class Engine:
+    """Drains the due passes of a selection, wallets side by side.
+
+    `scopes` gives the conditions that together make the selection, anew at each call.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        wallets: Iterable[Wallet],
+        scopes: Callable[[], Iterator[Q]],
+        *,
+        orders: Orders,
+        run: SyncRun | None,
+        worker: str,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        conf = get_conf()
+        self._batch_size = conf.batch_size
+        self._policy = RetryPolicy(conf.retry_delays, max_attempts=orders.max_attempts)
+        self._most_seconds = min(conf.max_run_seconds, orders.max_seconds or conf.max_run_seconds)
+        self._orders = orders
+        self._run = run
+        self._scopes = scopes
+        self._ledger = Ledger(run, worker=worker)
+        self._on_progress = on_progress
+        self._thread: DeliveryThread | None = None
+        self._leases: list[Lease] = []
+        self._claimed = 0
+        self._started = self._last_beat = self._last_flush = time.monotonic()
+        self.shares = [Share(wallet, Renderer(wallet, notify=orders.notify)) for wallet in wallets]
+        self.kept: list[tuple[str, Job]] = []
+        """Alias and job of everything recorded, for want of a run on record."""
+        self.is_stopped = False
+        self._has_news = False
+
+    def drain(self) -> None:
+        """Bring the selection up to date, or stop early at a deadline or on Ctrl-C.
+
+        The first KeyboardInterrupt finishes and records what was begun; a second one passes
+        through, and the leases of what was in flight run out by themselves.
+        """
+        with ExitStack() as stack:
+            self._begin_cycle()
+            while True:
+                try:
+                    if not self._advance(stack):
+                        return
+                except KeyboardInterrupt:
+                    if self.is_stopped:
+                        raise
+                    logger.warning("Stopping: what was begun is finished and recorded.")
+                    self.stop()
+
+    def stop(self) -> None:
+        """Claim no more and give back what nobody has begun."""
+        self.is_stopped = True
+        for share in self.shares:
+            share.scope = None
+            if share.lane and self._thread:
+                self._thread.call(share.lane.stop_new)
+
+    @property
+    def unsuccessful(self) -> list[tuple[str, Job]]:
+        """What `kept` has of failed and deferred jobs."""
+        outcomes = (JobOutcome.FAILED, JobOutcome.DEFERRED)
+        return [(alias, job) for alias, job in self.kept if job.outcome in outcomes]
+
+    @property
+    def stopped_by(self) -> dict[str, DeliveryError]:
+        """The wallets that were stopped for this run, and why."""
+        return {share.wallet.alias: share.stopped_by for share in self.shares if share.stopped_by}
+
+    @property
+    def untried_wallets(self) -> tuple[str, ...]:
+        """The wallets that were stopped before a single request could be made."""
+        return tuple(share.wallet.alias for share in self.shares if not share.was_tried)
+
+    def count_left(self) -> int:
+        """Count the cards that a run which ended early did not come to."""
+        if not (self.is_stopped or self.stopped_by):
+            return 0
+        aliases = [share.wallet.alias for share in self.shares]
+        left = WalletPass.objects.due().filter(wallet__in=aliases)
+        if self._run is not None:
+            seen = WalletPass.objects.filter(last_run=self._run)
+            left = left.exclude(card_key__in=seen.values("card_key"))
+        else:
+            left = left.exclude(card_key__in=[job.row.card_key for _, job in self.unsuccessful])
+        return sum(
+            left.filter(scope).aggregate(cards=Count("card_key", distinct=True))["cards"]
+            for scope in self._scopes()
+        )
+
+    def _begin_cycle(self) -> None:
+        self._has_news = False
+        for share in self.shares:
+            share.begin(self._open_scopes(share.wallet.alias))
+
+    def _open_scopes(self, alias: str) -> Iterator[Q]:
+        """The selection in one wallet, without what this very run has failed to deliver."""
+        mine = Q(wallet=alias)
+        if self._run is not None:
+            mine &= ~Q(last_run=self._run) | Q(last_code="")
+        elif self.kept:
+            mine &= ~Q(pk__in=[job.row.pk for _, job in self.unsuccessful])
+        return (mine & scope for scope in self._scopes())
+
+    def _advance(self, stack: ExitStack) -> bool:
+        """Move everything on that can move; return False when the selection is drained."""
+        if time.monotonic() - self._started > self._most_seconds and not self.is_stopped:
+            logger.warning("The run reached its time limit of %.0f s.", self._most_seconds)
+            self.stop()
+        self._beat()
+        has_fed = False
+        for share in self.shares:
+            if self._wants_more(share):
+                self._feed(share, stack)
+                has_fed = True
+            share.collect()
+        is_busy = any(share.in_flight or not share.is_drained for share in self.shares)
+        self._flush(is_last=not is_busy)
+        self._show_progress()
+        if is_busy:
+            if not has_fed and self._thread:
+                self._thread.announce.wait(TICK_SECONDS)
+                self._thread.announce.clear()
+            return True
+        if self._has_news and not self.is_stopped:
+            # A pass whose card changed during its own delivery is due again.
+            self._begin_cycle()
+            return True
+        return False
+
+    def _wants_more(self, share: Share) -> bool:
+        if share.is_drained:
+            return False
+        if self._orders.limit is not None and self._claimed >= self._orders.limit:
+            share.scope = None
+            return False
+        lane = share.lane
+        if lane is None:
+            return True
+        waiting = lane.waiting
+        return share.in_flight - waiting < self._batch_size // 2 and waiting < MOST_WAITING
+
+    def _feed(self, share: Share, stack: ExitStack) -> None:
+        if share.scope is None:
+            return
+        size = self._batch_size
+        if self._orders.limit is not None:
+            size = min(size, self._orders.limit - self._claimed)
+        lease, rows = claim(share.scope, limit=size)
+        if len(rows) < size:
+            share.next_scope()
+        if not rows:
+            return
+        self._claimed += len(rows)
+        self._leases.append(lease)
+        jobs = share.renderer.render(lease, rows)
+        to_deliver = [job for job in jobs if job.outcome is None]
+        share.ready += [job for job in jobs if job.outcome is not None]
+        if to_deliver:
+            share.in_flight += len(to_deliver)
+            self._call_lane(share, to_deliver, stack)
+
+    def _call_lane(self, share: Share, jobs: list[Job], stack: ExitStack) -> None:
+        if self._thread is None:
+            self._thread = stack.enter_context(DeliveryThread())
+        if share.lane is None:
+            share.lane = Lane(
+                share.wallet,
+                self._policy,
+                announce=self._thread.announce,
+                low_water=max(1, self._batch_size // 2),
+            )
+            self._thread.serve(share.lane)
+        self._thread.call(share.lane.add, jobs)
+
+    def _flush(self, *, is_last: bool) -> None:
+        now = time.monotonic()
+        is_time = is_last or now - self._last_flush >= FLUSH_SECONDS
+        for share in self.shares:
+            while share.ready and (is_time or len(share.ready) >= self._batch_size):
+                batch = share.ready[: self._batch_size]
+                share.counts += self._ledger.record(share.wallet.alias, batch)
+                del share.ready[: self._batch_size]
+                share.renderer.remember_delivered_programs(batch)
+                self._note(share.wallet.alias, batch)
+        if is_time:
+            self._last_flush = now
+
+    def _note(self, alias: str, batch: list[Job]) -> None:
+        if self._run is None:
+            self.kept += [(alias, job) for job in batch]
+        for job in batch:
+            if job.outcome in (JobOutcome.FAILED, JobOutcome.DEFERRED):
+                logger.warning(
+                    "card=%s wallet=%s code=%s attempts=%d: %s",
+                    job.row.card_key,
+                    alias,
+                    job.failure.code,
+                    job.attempts,
+                    job.failure.message,
+                )
+            elif job.outcome is not None and job.outcome.is_success:
+                self._has_news = True
+
+    def _beat(self) -> None:
+        """Show that we live: extend the leases of what is in flight, and the run's heartbeat."""
+        if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
+            return
+        self._last_beat = time.monotonic()
+        self._leases = [lease for lease in self._leases if lease.pks]
+        for lease in self._leases:
+            lease.renew()
+        if self._run is not None:
+            SyncRun.objects.filter(pk=self._run.pk).update(heartbeat_at=DatabaseNow())
+
+    def _show_progress(self) -> None:
+        if self._on_progress is None:
+            return
+        totals: Counter[str] = sum((share.counts for share in self.shares), Counter())
+        self._on_progress(
+            Progress(
+                done=sum(totals[outcome.value] for outcome in JobOutcome if outcome.is_counted),
+                failed=totals[JobOutcome.FAILED.value],
+                waiting=sum(share.lane.waiting for share in self.shares if share.lane),
+            )
+        )

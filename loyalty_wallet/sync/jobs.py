@@ -1,0 +1,66 @@
+"""One pass on its way through a run, from its claim to its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..exceptions import DeferredError, DeliveryError
+from ..wallets.base import PassUpdate, Payload
+from .leases import ClaimedPass, Lease
+
+
+class JobOutcome(StrEnum):
+    """How a job ended. The first five are counted in batches and reports."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+    SKIPPED = "skipped"
+    """The card is gone, or its program no longer uses the wallet: nothing to bring up to date."""
+    RELEASED = "released"
+    """Not tried, or not ours any more: the pass stays due."""
+
+    @property
+    def is_success(self) -> bool:
+        return self in (JobOutcome.CREATED, JobOutcome.UPDATED, JobOutcome.UNCHANGED)
+
+    @property
+    def is_counted(self) -> bool:
+        return self not in (JobOutcome.SKIPPED, JobOutcome.RELEASED)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Job:
+    """A claimed pass, what it should become, and what came of it."""
+
+    row: ClaimedPass
+    lease: Lease
+    update: PassUpdate | None = None
+    fingerprint: str = ""
+    program_key: str = ""
+    card_label: str = ""
+    attempts: int = 0
+    requests: int = 0
+    outcome: JobOutcome | None = None
+    error: DeliveryError | None = None
+
+    @property
+    def payload(self) -> Payload:
+        return {} if self.update is None else self.update.payload
+
+    @property
+    def failure(self) -> DeliveryError:
+        """The error of a job that ended without success."""
+        return self.error or DeferredError("The run ended before the pass was tried.")
+
+    @property
+    def is_remote_uncertain(self) -> bool:
+        """A request was sent and no success came back: the provider may or may not have it."""
+        return self.requests > 0
+
+    def finish(self, outcome: JobOutcome, error: DeliveryError | None = None) -> None:
+        self.outcome = outcome
+        self.error = error or self.error

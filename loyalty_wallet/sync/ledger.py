@@ -1,0 +1,232 @@
+"""Writes what came of a batch: passes, failures, counts, in one transaction.
+
+Everything is a compare-and-set on the lease, and `due_at` is cleared only for the revision that
+was delivered. `bulk_update` would build a CASE of thousands of branches and be slower than one
+statement a row: rows with values of their own go through `executemany`, the others in one UPDATE.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import connections, router, transaction
+from django.db.models import Case, F, PositiveSmallIntegerField, QuerySet, Value, When
+from django.utils import timezone
+
+from ..conf import get_conf
+from ..exceptions import DeliveryError
+from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
+from .jobs import Job, JobOutcome
+
+logger = logging.getLogger("loyalty_wallet.sync")
+
+
+class Ledger:
+    """Records the outcomes of one run; without a run (real time) only the passes are written."""
+
+    def __init__(self, run: SyncRun | None, *, worker: str) -> None:
+        self._run = run
+        self._worker = worker
+        self._using = router.db_for_write(WalletPass)
+        self._passes = WalletPass.objects.using(self._using)
+
+    def record(self, alias: str, jobs: Sequence[Job]) -> Counter[str]:
+        """Write the jobs of one wallet; return their counts. Jobs whose lease is lost are dropped."""
+        with transaction.atomic(using=self._using):
+            ours = self._still_ours(jobs)
+            groups: dict[JobOutcome, list[Job]] = defaultdict(list)
+            for job in ours:
+                groups[job.outcome or JobOutcome.RELEASED].append(job)
+            self._write_delivered(groups[JobOutcome.CREATED] + groups[JobOutcome.UPDATED])
+            self._write_unchanged(groups[JobOutcome.UNCHANGED] + groups[JobOutcome.SKIPPED])
+            self._write_failed(groups[JobOutcome.FAILED], JobOutcome.FAILED)
+            self._write_failed(groups[JobOutcome.DEFERRED], JobOutcome.DEFERRED)
+            self._release(groups[JobOutcome.RELEASED])
+            counts = Counter(
+                str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted
+            )
+            requests = sum(job.requests for job in ours)
+            if counts or requests:
+                counts["attempts"] = sum(job.attempts for job in ours)
+                counts["requests"] = requests
+                if self._run is not None:
+                    SyncBatch.objects.using(self._using).create(
+                        run=self._run, worker=self._worker, wallet=alias, counts=dict(counts)
+                    )
+        for job in jobs:
+            job.lease.pks.discard(job.row.pk)
+        return counts
+
+    def _still_ours(self, jobs: Sequence[Job]) -> list[Job]:
+        holders = dict(
+            self._passes.select_for_update()
+            .filter(pk__in=[job.row.pk for job in jobs])
+            .values_list("pk", "lease_token")
+        )
+        ours = [job for job in jobs if holders.get(job.row.pk) == job.lease.token]
+        if len(ours) < len(jobs):
+            logger.warning("%d passes were taken over by another worker.", len(jobs) - len(ours))
+        return ours
+
+    def _write_delivered(self, jobs: Sequence[Job]) -> None:
+        payload = WalletPass._meta.get_field("payload")
+        connection = connections[self._using]
+        self._write_right(
+            jobs,
+            {
+                "fingerprint": lambda job: job.fingerprint,
+                "payload": lambda job: payload.get_db_prep_save(job.payload, connection),
+                **_SNAPSHOTS,
+            },
+        )
+
+    def _write_unchanged(self, jobs: Sequence[Job]) -> None:
+        self._write_right(jobs, _SNAPSHOTS)
+
+    def _write_right(
+        self, jobs: Sequence[Job], own_values: Mapping[str, Callable[[Job], Any]]
+    ) -> None:
+        """Write that these phones are right as of the revision that was claimed."""
+        if not jobs:
+            return
+        connection = connections[self._using]
+        quote = connection.ops.quote_name
+        compiler = self._passes.query.get_compiler(self._using)
+        now, _ = compiler.compile(DatabaseNow())
+        own_columns = "".join(f"{quote(name)} = %s, " for name in own_values)
+        # MySQL assigns from left to right; nothing below reads a column that is written before it.
+        statement = f"""
+            UPDATE {quote(WalletPass._meta.db_table)} SET {own_columns}
+                due_at = CASE WHEN desired_revision = %s THEN NULL ELSE {now} END,
+                priority = CASE WHEN desired_revision = %s THEN %s ELSE priority END,
+                is_forced = CASE WHEN desired_revision = %s THEN %s ELSE is_forced END,
+                synced_revision = %s, synced_at = {now},
+                lease_token = '', lease_until = NULL, takeovers = 0,
+                failing_runs = 0, last_code = '', last_outcome = %s, last_run_id = %s
+            WHERE id = %s AND lease_token = %s
+        """  # noqa: S608
+        run_id = None if self._run is None else self._run.pk
+        rows = []
+        for job in jobs:
+            revision = job.row.desired_revision
+            rows.append(
+                (
+                    *(value(job) for value in own_values.values()),
+                    revision,
+                    revision,
+                    WalletPass.Priority.NORMAL.value,
+                    revision,
+                    False,
+                    revision,
+                    str(job.outcome),
+                    run_id,
+                    job.row.pk,
+                    job.lease.token,
+                )
+            )
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, rows)
+        mended = [job.row.pk for job in jobs if job.row.last_code]
+        if mended:
+            SyncFailure.objects.using(self._using).open().filter(wallet_pass__in=mended).update(
+                resolved_at=timezone.now(), resolved_by=self._run
+            )
+
+    def _write_failed(self, jobs: Sequence[Job], outcome: JobOutcome) -> None:
+        groups: dict[tuple[type[DeliveryError], bool], list[Job]] = defaultdict(list)
+        for job in jobs:
+            groups[type(job.failure), job.is_remote_uncertain].append(job)
+        for (failure, is_uncertain), group in groups.items():
+            changes: dict[str, Any] = {
+                "lease_token": "",
+                "lease_until": None,
+                "takeovers": 0,
+                "last_code": failure.code,
+                "last_outcome": outcome,
+                "last_run": self._run,
+                "priority": Case(
+                    When(priority=WalletPass.Priority.NORMAL, then=WalletPass.Priority.FAILED),
+                    default=F("priority"),
+                    output_field=PositiveSmallIntegerField(),
+                ),
+            }
+            if is_uncertain:
+                # Should the card return to what it showed before, that must be sent again.
+                changes["fingerprint"] = ""
+            self._own(group).update(**_counting_towards_set_aside(failure), **changes)
+        self._report_set_aside(jobs)
+        if self._run is not None:
+            SyncFailure.objects.using(self._using).bulk_create(
+                _failure_row(self._run, job) for job in jobs
+            )
+
+    def _release(self, jobs: Sequence[Job]) -> None:
+        for is_uncertain in (False, True):
+            group = [job for job in jobs if job.is_remote_uncertain is is_uncertain]
+            if group:
+                changes = {"fingerprint": ""} if is_uncertain else {}
+                self._own(group).update(lease_token="", lease_until=None, **changes)
+
+    def _own(self, jobs: Iterable[Job]) -> QuerySet[WalletPass]:
+        jobs = list(jobs)
+        return self._passes.filter(
+            pk__in=[job.row.pk for job in jobs],
+            lease_token__in={job.lease.token for job in jobs},
+        )
+
+    def _report_set_aside(self, jobs: Iterable[Job]) -> None:
+        limit = get_conf().set_aside_after
+        set_aside = [
+            job.row.card_key
+            for job in jobs
+            if _counts_towards_set_aside(type(job.failure)) and job.row.failing_runs + 1 >= limit
+        ]
+        if set_aside:
+            logger.error(
+                "%d passes failed in %d runs in a row and are set aside: cards %s",
+                len(set_aside),
+                limit,
+                ", ".join(set_aside[:20]),
+            )
+
+
+_SNAPSHOTS: Mapping[str, Callable[[Job], Any]] = {
+    "program_key": lambda job: job.program_key,
+    "card_label": lambda job: job.card_label,
+}
+
+
+def _counts_towards_set_aside(failure: type[DeliveryError]) -> bool:
+    """Whether more runs are no help for this card. A stopped wallet says nothing of its cards."""
+    return not failure.is_retryable and not failure.stops_wallet
+
+
+def _counting_towards_set_aside(failure: type[DeliveryError]) -> dict[str, Any]:
+    if not _counts_towards_set_aside(failure):
+        return {"failing_runs": 0} if failure.is_retryable else {}
+    limit = get_conf().set_aside_after
+    return {
+        "state": Case(
+            When(failing_runs__gte=limit - 1, then=Value(WalletPass.State.SET_ASIDE)),
+            default=F("state"),
+        ),
+        "failing_runs": F("failing_runs") + 1,
+    }
+
+
+def _failure_row(run: SyncRun, job: Job) -> SyncFailure:
+    error = job.failure
+    return SyncFailure(
+        run=run,
+        wallet_pass_id=job.row.pk,
+        code=error.code,
+        message=error.message,
+        http_status=error.http_status,
+        reason=error.reason,
+        attempts=job.attempts,
+        is_retryable=error.is_retryable,
+        failed_at=timezone.now(),
+    )

@@ -1,0 +1,243 @@
+"""The one way in: every door of the package syncs through these two functions."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from ..exceptions import RunActiveError
+from ..models import SyncRun
+from ..redaction import redact
+from ..registry import get_wallets
+from .discovery import discover
+from .engine import Engine, Orders, Progress
+from .report import CardFailure, SyncReport, count_cards, count_jobs, wallet_counts
+from .runs import OpenRun, worker_name
+from .selection import Kind, Selection
+
+logger = logging.getLogger("loyalty_wallet.sync")
+
+WAIT_SECONDS = 1
+
+
+def sync_wallet_passes(  # noqa: PLR0913
+    *,
+    trigger: str = SyncRun.Trigger.API,
+    selection: Selection | Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    force: bool = False,
+    notify: bool = False,
+    max_seconds: float | None = None,
+    max_attempts: int | None = None,
+    wait: bool = False,
+    requested_by: Any = None,
+    retry_of: SyncRun | None = None,
+    run: SyncRun | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> SyncReport:
+    """Bring the selected passes up to date and put the run on record.
+
+    Without a selection: everything that is due, after a look for changes that nobody announced.
+    `limit` caps the passes, `max_seconds` the time in which new cards are begun, `max_attempts`
+    the attempts of a card. `force` sends what is unchanged, `notify` lets Google tell customers.
+    `run` is a queued run to carry out: its own selection and trigger hold.
+
+    Only one full run goes at a time: a second one waits when told to `wait`, and is otherwise put
+    on record as `skipped`. Never raises for a provider's fault. Raises SelectionError when the
+    selection names what does not exist.
+    """
+    if run is None:
+        if not isinstance(selection, Selection):
+            selection = Selection.from_json(selection or {})
+        run = SyncRun(
+            trigger=trigger,
+            requested_by=requested_by,
+            selection=selection.checked().as_json(),
+            retry_of=retry_of,
+        )
+    else:
+        selection = Selection.from_json(run.selection)
+    orders = Orders(notify=notify, limit=limit, max_seconds=max_seconds, max_attempts=max_attempts)
+    while True:
+        try:
+            opened = OpenRun(run, is_full=selection.is_full)
+        except RunActiveError as error:
+            if not wait:
+                return _skipped(run, error)
+            time.sleep(WAIT_SECONDS)
+        else:
+            return _carry_out(opened, selection, orders, force=force, on_progress=on_progress)
+
+
+def queue_wallet_sync(
+    selection: Selection,
+    *,
+    trigger: str,
+    force: bool = False,
+    requested_by: Any = None,
+    retry_of: SyncRun | None = None,
+) -> SyncRun:
+    """Put a run on record for a worker to carry out, and mark its passes due at once.
+
+    Whatever becomes of the message to the worker, the next run finds the passes. Raises
+    SelectionError when the selection names what does not exist.
+    """
+    with transaction.atomic(using=router.db_for_write(SyncRun)):
+        selection.checked().mark_due(is_forced=force)
+        return SyncRun.objects.create(
+            trigger=trigger,
+            selection=selection.as_json(),
+            requested_by=requested_by,
+            retry_of=retry_of,
+        )
+
+
+def sync_card_to_wallets(
+    card_key: str, *, wallet: str | None = None, notify: bool = False
+) -> SyncReport:
+    """Bring one card up to date at once in each of its wallets, without a run on record.
+
+    A pass that another worker holds is left to it: it sees the change and delivers it. What
+    fails stays due for the next run. Never raises for a provider's fault. Raises SelectionError
+    for a wallet that is not configured.
+    """
+    started_at = timezone.now()
+    started = time.monotonic()
+    selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
+    selection.mark_due()
+    engine = _engine(selection, Orders(notify=notify), run=None)
+    engine.drain()
+    failures = [
+        CardFailure(
+            job.row.card_key,
+            alias,
+            job.failure.code,
+            job.attempts,
+            job.failure.http_status,
+            job.failure.message,
+        )
+        for alias, job in engine.unsuccessful
+    ]
+    cards = count_jobs((job for _, job in engine.kept), left=engine.count_left())
+    return SyncReport(
+        run_id=None,
+        status=str(_status(cards, engine)),
+        trigger=str(SyncRun.Trigger.API),
+        started_at=started_at,
+        finished_at=timezone.now(),
+        duration_seconds=time.monotonic() - started,
+        cards=cards,
+        wallets=wallet_counts({share.wallet.alias: share.counts for share in engine.shares}),
+        failed_card_ids=tuple(dict.fromkeys(failure.card_id for failure in failures)),
+        failures=tuple(failures),
+        error=_stop_reasons(engine),
+        untried_wallets=engine.untried_wallets,
+    )
+
+
+def _carry_out(
+    opened: OpenRun,
+    selection: Selection,
+    orders: Orders,
+    *,
+    force: bool,
+    on_progress: Callable[[Progress], None] | None,
+) -> SyncReport:
+    run = opened.run
+    engine = _engine(selection, orders, run=run, on_progress=on_progress)
+    error = ""
+    try:
+        if selection.kind is Kind.DUE:
+            error = _discover()
+        selection.mark_due(is_forced=force)
+        engine.drain()
+    except BaseException as exception:
+        _close_broken(opened, exception)
+        raise
+    cards = count_cards(run, left=engine.count_left())
+    error = "\n".join(filter(None, (error, _stop_reasons(engine))))
+    opened.close(_status(cards, engine), error=error, card_counts=cards)
+    report = SyncReport.of_run(
+        run, was_stopped_early=engine.is_stopped, untried_wallets=engine.untried_wallets
+    )
+    logger.info(
+        "run=%s status=%s selected=%d synced=%d unchanged=%d failed=%d deferred=%d left=%d seconds=%.1f",
+        run.pk,
+        report.status,
+        *cards.values(),
+        report.duration_seconds or 0,
+    )
+    return report
+
+
+def _engine(
+    selection: Selection,
+    orders: Orders,
+    *,
+    run: SyncRun | None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Engine:
+    wallets = [
+        wallet
+        for alias, wallet in get_wallets().items()
+        if not selection.wallet or alias == selection.wallet
+    ]
+    return Engine(
+        wallets,
+        selection.scopes,
+        orders=orders,
+        run=run,
+        worker=worker_name(),
+        on_progress=on_progress,
+    )
+
+
+def _discover() -> str:
+    try:
+        discover()
+    except Exception as error:
+        # What is known to be due must not wait for a card source that is out of order.
+        logger.exception("The card source could not say what has changed.")
+        return f"Discovery failed: {type(error).__name__}: {error}"
+    return ""
+
+
+def _status(cards: Mapping[str, int], engine: Engine) -> SyncRun.Status:
+    """`failed` when nothing came through though something should have, `partial` for some."""
+    is_short = bool(cards["failed"] or cards["deferred"] or cards["left"] or engine.stopped_by)
+    if not is_short:
+        return SyncRun.Status.SUCCEEDED
+    if cards["synced"] or cards["unchanged"]:
+        return SyncRun.Status.PARTIAL
+    return SyncRun.Status.FAILED
+
+
+def _stop_reasons(engine: Engine) -> str:
+    return "\n".join(
+        f"{alias}: {error.code}: {error.message}" for alias, error in engine.stopped_by.items()
+    )
+
+
+def _skipped(run: SyncRun, error: RunActiveError) -> SyncReport:
+    now = timezone.now()
+    run.active_key = None
+    run.status = SyncRun.Status.SKIPPED
+    run.started_at = run.finished_at = now
+    run.error = str(error)
+    run.save()
+    return SyncReport.of_run(run)
+
+
+def _close_broken(opened: OpenRun, exception: BaseException) -> None:
+    is_interrupt = not isinstance(exception, Exception)
+    status = SyncRun.Status.INTERRUPTED if is_interrupt else SyncRun.Status.FAILED
+    error = "Interrupted." if is_interrupt else f"{type(exception).__name__}: {exception}"
+    try:
+        opened.close(status, error=redact(error), card_counts=count_cards(opened.run))
+    except Exception:
+        logger.exception("The run %s could not be closed.", opened.run.pk)

@@ -1,0 +1,1 @@
+"""The providers: values in, API calls out. No tables, no settings, no Celery."""

@@ -1,0 +1,152 @@
+"""What every wallet can do, and the values it speaks.
+
+A `Wallet` renders cards into its provider's payloads and opens a `Session`, which delivers them.
+The caller decides when to deliver, how often to try again, and what to write down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from ..cards import Card, Program
+
+Payload = Mapping[str, Any]
+
+Permit = Callable[[], Awaitable[None]]
+"""Awaited before every request: it waits for the rate limit and refuses when the lease ends.
+
+Raises LeaseLostError when the pass may no longer be delivered by this caller.
+"""
+
+MAX_CONCURRENCY = 64
+
+
+class Outcome(StrEnum):
+    """How a pass came to be up to date."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramUpdate:
+    """What a program's cards need at the provider before they can be right."""
+
+    remote_id: str
+    payload: Payload
+    is_known: bool
+    """The provider has had it before."""
+    is_changed: bool
+    """What the provider has is older than `payload`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassUpdate:
+    """One pass to bring up to date."""
+
+    remote_id: str
+    payload: Payload
+    program: ProgramUpdate
+    is_changed: bool = True
+    """False: only the program has changed."""
+    may_create: bool = True
+    """Insert the pass when the provider does not know it."""
+    notify: bool = False
+    """Let the provider tell the customer; it allows 3 notifications per pass in 24 hours."""
+
+
+class Session(ABC):
+    """An open connection to the provider, for one event loop."""
+
+    @abstractmethod
+    async def authenticate(self) -> None:
+        """Make sure that requests can be signed.
+
+        Raises MisconfiguredError or UnauthorizedError when no request could succeed.
+        """
+
+    @abstractmethod
+    async def deliver(self, update: PassUpdate, permit: Permit) -> Outcome:
+        """Make one attempt to bring one pass up to date.
+
+        Raises DeliveryError, whose class says whether to try again, and LeaseLostError.
+        """
+
+
+class Wallet(ABC):
+    """A configured provider. The constructor's keywords are the OPTIONS of the settings.
+
+    `requests_per_second` caps the requests to the provider (None: no cap), `concurrency` the ones
+    in flight, `timeout_seconds` the whole of one attempt: connect, send, wait and read.
+    """
+
+    count_names: ClassVar[tuple[str, ...]]
+    """What a report says of this wallet."""
+
+    def __init__(
+        self,
+        alias: str,
+        *,
+        requests_per_second: float | None = 20,
+        concurrency: int = 16,
+        timeout_seconds: float = 10,
+    ) -> None:
+        if requests_per_second is not None and requests_per_second <= 0:
+            raise ValueError("requests_per_second must be positive, or None for no limit.")
+        if not 1 <= concurrency <= MAX_CONCURRENCY:
+            raise ValueError(f"concurrency must be from 1 to {MAX_CONCURRENCY}.")
+        if timeout_seconds <= 0:
+            raise ValueError("timeout_seconds must be positive.")
+        self.alias = alias
+        self.requests_per_second = requests_per_second
+        self.concurrency = concurrency
+        self.timeout_seconds = timeout_seconds
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.alias!r}>"
+
+    @abstractmethod
+    def remote_id(self, suffix: str) -> str:
+        """Return the provider's id for a new pass with this opaque suffix."""
+
+    @abstractmethod
+    def program_id(self, program_key: str) -> str:
+        """Return the provider's id for a program."""
+
+    @abstractmethod
+    def render(self, card: Card, *, remote_id: str, program_id: str) -> Payload:
+        """Return what the provider should have of `card`, in the provider's own terms.
+
+        Deterministic: equal cards give equal payloads. Raises InvalidCardError.
+        """
+
+    @abstractmethod
+    def render_program(self, program: Program, *, program_id: str) -> Payload:
+        """Return what the provider should have of `program`. Raises InvalidCardError."""
+
+    @abstractmethod
+    def connect(self) -> AbstractAsyncContextManager[Session]:
+        """Open a session; secrets are read when it first needs them."""
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the configuration, without any network."""
+        return []
+
+
+def fingerprint(payload: Payload) -> str:
+    """Return the SHA-256 of the payload's canonical JSON."""
+    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def is_loopback(host: str | None) -> bool:
+    """Say whether `host` is this machine: the only place where plain http is accepted."""
+    return host in {"127.0.0.1", "localhost", "::1"}

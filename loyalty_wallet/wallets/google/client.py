@@ -1,0 +1,107 @@
+"""Google's REST API: one request, its token, its time limit and the meaning of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from ...exceptions import DeliveryTimeoutError, NetworkError
+from ..base import Payload, Permit
+from .answers import error_for, read_resource
+from .credentials import Token, TokenKeeper
+
+SERVICE_PATH = "/walletobjects/v1"
+USER_AGENT = "loyalty-wallet (gzip)"
+
+
+class Attempt:
+    """One attempt: the permit for each of its requests, and their share of its total timeout."""
+
+    def __init__(self, permit: Permit, *, timeout_seconds: float) -> None:
+        self.permit = permit
+        self._seconds_left = timeout_seconds
+
+    @asynccontextmanager
+    async def timed(self) -> AsyncIterator[None]:
+        """Bound what runs inside. Raises DeliveryTimeoutError."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._seconds_left):
+                yield
+        except TimeoutError as error:
+            raise DeliveryTimeoutError("The whole answer did not arrive in time.") from error
+        finally:
+            self._seconds_left = max(0.0, self._seconds_left - (time.monotonic() - started))
+
+
+class GoogleClient:
+    """Sends requests over one pool of connections; belongs to one event loop.
+
+    Its methods return the answer's resource and raise DeliveryError or LeaseLostError.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, tokens: TokenKeeper, *, api_url: str) -> None:
+        self._http = http
+        self._tokens = tokens
+        self._root = f"{api_url.rstrip('/')}{SERVICE_PATH}"
+
+    async def authenticate(self) -> None:
+        """Make sure that there is a token."""
+        await self._tokens.get()
+
+    async def patch(
+        self, kind: str, resource_id: str, payload: Payload, attempt: Attempt
+    ) -> dict[str, Any]:
+        """Change the fields of `payload`; a None clears its field."""
+        url = self._url(f"{kind}/{resource_id}")
+        return await self._send("PATCH", url, payload, resource_id, attempt)
+
+    async def insert(
+        self, kind: str, resource_id: str, payload: Payload, attempt: Attempt
+    ) -> dict[str, Any]:
+        present = {name: value for name, value in payload.items() if value is not None}
+        return await self._send("POST", self._url(kind), present, resource_id, attempt)
+
+    def _url(self, path: str) -> URL:
+        # Compact answers: Google echoes the whole resource, pretty-printed, unless told otherwise.
+        return URL(f"{self._root}/{path}?fields=id&prettyPrint=false", encoded=True)
+
+    async def _send(
+        self, method: str, url: URL, payload: Payload, resource_id: str, attempt: Attempt
+    ) -> dict[str, Any]:
+        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        token = await self._tokens.get()
+        status, headers, answer = await self._exchange(method, url, body, token, attempt)
+        if status == HTTPStatus.UNAUTHORIZED:
+            token = await self._tokens.get(refused=token)
+            status, headers, answer = await self._exchange(method, url, body, token, attempt)
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise error_for(status, headers, answer)
+        return read_resource(answer, status=status, resource_id=resource_id)
+
+    async def _exchange(
+        self, method: str, url: URL, body: bytes, token: Token, attempt: Attempt
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {
+            "Authorization": f"Bearer {token.value}",
+            "Content-Type": "application/json; charset=UTF-8",
+        }
+        await attempt.permit()
+        try:
+            async with (
+                attempt.timed(),
+                self._http.request(
+                    method, url, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                return response.status, response.headers, await response.read()
+        except aiohttp.ClientError as error:
+            raise NetworkError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,145 @@
+"""Cards and programs in Google's terms; the only place with Google's field names.
+
+Rules are Google's documented ones (Loyalty object and class reference). A payload names every
+field that is ours: None says that the field must be empty, so that a PATCH clears what an
+earlier delivery set.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import Any
+
+from ...cards import Barcode, BarcodeFormat, Card, Program
+from ...exceptions import InvalidCardError
+from ..base import Payload
+
+INT32_MAX = 2**31 - 1
+INT32_MIN = -(2**31)
+ID_LIMIT = 191
+DEFAULT_LOGO_URL = (
+    "https://storage.googleapis.com/wallet-lab-tools-codelab-artifacts-public/pass_google_logo.jpg"
+)
+
+_ID = re.compile(r"[A-Za-z0-9._-]+")
+_COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
+_BARCODE_TYPES = {
+    BarcodeFormat.QR_CODE: "QR_CODE",
+    BarcodeFormat.PDF_417: "PDF_417",
+    BarcodeFormat.AZTEC: "AZTEC",
+    BarcodeFormat.CODE_128: "CODE_128",
+}
+
+
+def loyalty_object(card: Card, *, object_id: str, class_id: str) -> Payload:
+    """Return the LoyaltyObject of `card`. Raises InvalidCardError, naming the field."""
+    kind = card.program.kind
+    return {
+        "id": checked_id("id", object_id),
+        "classId": checked_id("classId", class_id),
+        "state": "ACTIVE" if card.is_active else "INACTIVE",
+        "accountId": card.card_number or None,
+        "accountName": card.holder_name or None,
+        "loyaltyPoints": _points(card) if kind.has_points else None,
+        "secondaryLoyaltyPoints": _stamps(card) if kind.has_stamps else None,
+        "barcode": _barcode(card.barcode) if card.barcode else None,
+        "textModulesData": _text_modules(card),
+        "validTimeInterval": _valid_until(card),
+    }
+
+
+def loyalty_class(
+    program: Program, *, class_id: str, default_logo_url: str = DEFAULT_LOGO_URL
+) -> Payload:
+    """Return the LoyaltyClass of `program`. Raises InvalidCardError, naming the field.
+
+    The review status is UNDER_REVIEW on every write: Google accepts only that and DRAFT from us,
+    approves on its own, and lets no object belong to a draft.
+    """
+    for field, value in (("issuerName", program.issuer_name), ("programName", program.name)):
+        if not value:
+            raise InvalidCardError(f"{field}: must not be empty.")
+    if program.background_color and not _COLOR.fullmatch(program.background_color):
+        raise InvalidCardError("hexBackgroundColor: must be #rgb or #rrggbb.")
+    hero = program.hero_image_url
+    return {
+        "id": checked_id("id", class_id),
+        "issuerName": program.issuer_name,
+        "programName": program.name,
+        "programLogo": _image("programLogo", program.logo_url or default_logo_url),
+        "heroImage": _image("heroImage", hero) if hero else None,
+        "hexBackgroundColor": program.background_color or None,
+        "reviewStatus": "UNDER_REVIEW",
+    }
+
+
+def checked_id(field: str, value: str) -> str:
+    """Return `value` if Google takes it as an id: `issuer.suffix` of letters, digits, `.`, `_`, `-`."""
+    issuer, dot, suffix = value.partition(".")
+    if not (issuer and dot and suffix and _ID.fullmatch(value)):
+        raise InvalidCardError(
+            f"{field}: {value!r} is not an issuer id, a dot and [A-Za-z0-9._-]+."
+        )
+    return value
+
+
+def _points(card: Card) -> dict[str, Any]:
+    label = card.program.points_label
+    if not label:
+        raise InvalidCardError("loyaltyPoints.label: must not be empty.")
+    return {
+        "label": label,
+        "balance": {"int": _int32("loyaltyPoints.balance", card.points_balance)},
+    }
+
+
+def _stamps(card: Card) -> dict[str, Any]:
+    _int32("secondaryLoyaltyPoints.balance", card.stamps)
+    required = card.program.stamps_required
+    count = f"{card.stamps}/{required}" if required else str(card.stamps)
+    return {"label": "Stamps", "balance": {"string": count}}
+
+
+def _int32(field: str, value: int) -> int:
+    if not INT32_MIN <= value <= INT32_MAX:
+        raise InvalidCardError(f"{field}: {value} does not fit in 32 bits.")
+    return value
+
+
+def _barcode(barcode: Barcode) -> dict[str, Any]:
+    if not barcode.value:
+        raise InvalidCardError("barcode.value: must not be empty.")
+    drawn = {"type": _BARCODE_TYPES[barcode.format], "value": barcode.value}
+    if barcode.text:
+        drawn["alternateText"] = barcode.text
+    return drawn
+
+
+def _text_modules(card: Card) -> list[dict[str, str]]:
+    program = card.program
+    modules = []
+    if program.kind.has_stamps:
+        body = str(card.stamps)
+        if program.stamps_required:
+            body = f"{card.stamps} of {program.stamps_required}"
+        modules.append({"id": "stamps", "header": "Stamps", "body": body})
+    if program.reward:
+        modules.append({"id": "reward", "header": "Reward", "body": program.reward})
+    if card.tier:
+        modules.append({"id": "tier", "header": "Tier", "body": card.tier})
+    return modules
+
+
+def _valid_until(card: Card) -> dict[str, Any] | None:
+    if card.expires_at is None:
+        return None
+    if card.expires_at.tzinfo is None:
+        raise InvalidCardError("validTimeInterval.end: expires_at has no time zone.")
+    return {"end": {"date": card.expires_at.astimezone(UTC).isoformat()}}
+
+
+def _image(field: str, url: str) -> dict[str, Any]:
+    if not url.startswith("https://"):
+        raise InvalidCardError(f"{field}: {url!r} is not an https URL; Google fetches the image.")
+    return {"sourceUri": {"uri": url}}
