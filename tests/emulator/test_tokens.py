@@ -110,12 +110,12 @@ def test_wrong_token_is_401(anonymous: Client, authorization: str) -> None:
 
 def test_expired_token_is_401() -> None:
     """A token stops counting at the end of its lifetime."""
-    with GoogleEmulator(token_lifetime_seconds=0.05) as google:
+    with GoogleEmulator(token_lifetime_seconds=0.3) as google:
         client = Client(google.url, google.service_account)
         with client.session:
             client.sign_in()
             assert client.insert_class().status_code == 200
-            time.sleep(0.06)
+            time.sleep(0.3)
             assert error_of(client.insert_object()) == (401, "authError")
 
 
