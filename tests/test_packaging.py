@@ -67,9 +67,13 @@ def test_wheel_carries_the_files_of_the_package(names: set[str], pattern: str) -
     assert expected <= names
 
 
-def test_wheel_has_the_first_migration_and_the_type_marker(names: set[str]) -> None:
-    """Whatever moves in the tree, an installed app can migrate and be type-checked."""
-    assert {"loyalty_wallet/py.typed", "loyalty_wallet/migrations/0001_initial.py"} <= names
+def test_wheel_has_what_must_never_go_missing(names: set[str]) -> None:
+    """Whatever moves in the tree, an installed app can migrate, be type-checked and emulate."""
+    assert {
+        "loyalty_wallet/emulator/google/discovery.json",
+        "loyalty_wallet/migrations/0001_initial.py",
+        "loyalty_wallet/py.typed",
+    } <= names
 
 
 def test_wheel_carries_nothing_else(names: set[str]) -> None:
