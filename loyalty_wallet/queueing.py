@@ -39,7 +39,7 @@ def _send(run_id: int) -> None:
     from .tasks import drain_run
 
     try:
-        drain_run.apply_async(args=[run_id], retry=False)
+        drain_run.apply_async(args=(run_id,), retry=False)
     except Exception as error:
         logger.exception("The broker did not take run %s; its passes stay due.", run_id)
         now = timezone.now()

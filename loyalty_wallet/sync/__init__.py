@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .outbox import connect, issue, touch
+from .preview import preview_sync
 from .report import SyncReport
 from .selection import Selection
 from .service import queue_wallet_sync, sync_card_to_wallets, sync_wallet_passes
@@ -12,6 +13,7 @@ __all__ = [
     "SyncReport",
     "connect",
     "issue",
+    "preview_sync",
     "queue_wallet_sync",
     "sync_card_to_wallets",
     "sync_wallet_passes",

@@ -42,8 +42,8 @@ class WalletApi:
         call = CALLS.get((request.method, route.resource_id is not None, route.verb))
         if call is None or route.kind is None:
             raise UnknownPathError(f"No method {request.method} {request.path}.")
-        fields = request.query.get("fields")
-        selection = dialect.parse_fields(fields) if fields else None
+        # Read before the call: a senseless selection must not leave a write behind.
+        selection = _selection(request)
         answer = call(self, request, has_nulls)
         if selection:
             answer = dialect.select(answer, selection)
@@ -54,7 +54,7 @@ class WalletApi:
     def get(self, request: LoggedRequest, _: bool) -> Resource:
         """Return one resource."""
         resource_id = self._permitted_id(request)
-        return self._rendered(request, self._shelf(request).get(resource_id))
+        return self._answered(request, self._shelf(request).get(resource_id))
 
     def insert(self, request: LoggedRequest, has_nulls: bool) -> Resource:
         """Create a resource under a new id."""
@@ -66,7 +66,7 @@ class WalletApi:
         shelf = self._shelf(request)
         shelf.refuse_duplicate(resource_id)
         shelf.put(resource_id, kept)
-        return self._rendered(request, kept)
+        return self._answered(request, kept)
 
     def patch(self, request: LoggedRequest, has_nulls: bool) -> Resource:
         """Change the sent top-level fields of a resource."""
@@ -77,7 +77,7 @@ class WalletApi:
         kept = self._settled(request, stored, body)
         rules.require(kept, _required(request))
         shelf.put(resource_id, kept)
-        return self._rendered(request, kept)
+        return self._answered(request, kept)
 
     def update(self, request: LoggedRequest, has_nulls: bool) -> Resource:
         """Replace a resource."""
@@ -90,7 +90,7 @@ class WalletApi:
         omitted = dict.fromkeys(stored.keys() - body.keys() - {"hasUsers", "hasLinkedDevice"})
         kept = self._settled(request, stored, {**omitted, **body})
         shelf.put(resource_id, kept)
-        return self._rendered(request, kept)
+        return self._answered(request, kept)
 
     def add_message(self, request: LoggedRequest, has_nulls: bool) -> Resource:
         """Add one message to a resource."""
@@ -176,10 +176,16 @@ class WalletApi:
     def _shelf(self, request: LoggedRequest) -> Shelf:
         return self.objects if request.kind == "object" else self.classes
 
-    def _rendered(self, request: LoggedRequest, stored: Resource) -> Resource:
+    def _answered(self, request: LoggedRequest, stored: Resource) -> Resource:
+        return self._rendered(request, stored, _selection(request))
+
+    def _rendered(
+        self, request: LoggedRequest, stored: Resource, selection: dialect.Selection | None = None
+    ) -> Resource:
         if request.kind == "class":
-            return dialect.render_class(stored)
-        return dialect.render_object(stored, self._class_reference(stored.get("classId", "")))
+            return dialect.render_class(stored, selection)
+        class_reference = self._class_reference(stored.get("classId", ""))
+        return dialect.render_object(stored, class_reference, selection)
 
     def _class_reference(self, class_id: str) -> Resource | None:
         stored = self.classes.resources.get(class_id)
@@ -201,6 +207,11 @@ CALLS: dict[tuple[str, bool, str], Call] = {
     ("PUT", True, ""): WalletApi.update,
     ("POST", True, "addMessage"): WalletApi.add_message,
 }
+
+
+def _selection(request: LoggedRequest) -> dialect.Selection | None:
+    fields = request.query.get("fields")
+    return dialect.parse_fields(fields) if fields else None
 
 
 def _json_object(body: Any) -> Resource:

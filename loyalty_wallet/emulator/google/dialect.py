@@ -73,16 +73,25 @@ def _value_renderer(shape: dict[str, Any], renderers: dict[str, Render]) -> Rend
     return None
 
 
-def render_class(stored: Json) -> dict[str, Any]:
+def _only(stored: Json, selection: Selection | None) -> Json:
+    # What is not asked for is not worth rendering: most clients ask for three fields.
+    if selection is None or "*" in selection:
+        return stored
+    return {field: stored[field] for field in selection if field in stored}
+
+
+def render_class(stored: Json, selection: Selection | None = None) -> dict[str, Any]:
     """Return a class as Google answers it."""
-    rendered: dict[str, Any] = _renderers()["LoyaltyClass"](stored)
+    rendered: dict[str, Any] = _renderers()["LoyaltyClass"](_only(stored, selection))
     rendered[LATER_FIELD] = True
     return rendered
 
 
-def render_object(stored: Json, class_reference: Json) -> dict[str, Any]:
+def render_object(
+    stored: Json, class_reference: Json, selection: Selection | None = None
+) -> dict[str, Any]:
     """Return an object as Google answers it, with its class inside."""
-    rendered: dict[str, Any] = _renderers()["LoyaltyObject"](stored)
+    rendered: dict[str, Any] = _renderers()["LoyaltyObject"](_only(stored, selection))
     rendered.setdefault("hasUsers", False)
     if class_reference is not None:
         rendered["classReference"] = class_reference

@@ -29,7 +29,12 @@ Endpoint = Literal["token", "object", "class", "any"]
 # What happens without applying the write; every other action applies it first.
 ACTIONS_BEFORE = frozenset({"status", "hang", "close_before", "html", "redirect"})
 DEFAULT_SECONDS: dict[str, float] = {"latency": 1.0, "drip": 0.5}
-DEFAULT_STATUS: dict[str, int] = {"html": 200, "redirect": 307}
+DEFAULT_STATUS: dict[str, int] = {
+    "status": 503,
+    "apply_then_status": 503,
+    "html": 200,
+    "redirect": 307,
+}
 
 
 class FaultOrder(TypedDict, total=False):
@@ -83,14 +88,10 @@ class Fault:
             raise ValueError("times must be at least 1, or None for ever.")
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError("probability must be between 0 and 1.")
-        defaults = {
-            "seconds": DEFAULT_SECONDS.get(self.action),
-            "status": DEFAULT_STATUS.get(self.action, 503),
-            "method": None,
-        }
-        for name, value in defaults.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
+        if self.seconds is None:
+            object.__setattr__(self, "seconds", DEFAULT_SECONDS.get(self.action))
+        if self.status is None:
+            object.__setattr__(self, "status", DEFAULT_STATUS.get(self.action))
         if self.method is not None:
             object.__setattr__(self, "method", self.method.upper())
 

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .api import WalletApi
@@ -159,6 +160,7 @@ def _decoded(raw: bytes, route: Route) -> Any:
         return None
 
 
+@lru_cache(maxsize=1024)
 def _bearer_token(authorization: str | None) -> str | None:
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,66 @@
+"""A progress bar on a terminal's stderr, and log lines that do not tear it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from django.core.management.base import OutputWrapper
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..models import WalletPass
+from ..sync.engine import Progress as SyncProgress
+
+OnProgress = Callable[[SyncProgress], None]
+
+
+@contextmanager
+def show_progress(stderr: TextIO | OutputWrapper) -> Iterator[OnProgress | None]:
+    """Yield what a sync should call with its progress; None when nobody watches a terminal."""
+    if not stderr.isatty():
+        yield None
+        return
+    bar = Progress(
+        TextColumn("[bold]Syncing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        console=Console(file=sys.stderr),
+    )
+    with bar, _logging_above(bar):
+        task = bar.add_task("", total=None, detail="")
+
+        def update(progress: SyncProgress) -> None:
+            if bar.tasks[0].total is None:
+                bar.update(task, total=WalletPass.objects.due().count() + progress.done)
+            details = []
+            if progress.failed:
+                details.append(f"[red]{progress.failed} failed[/red]")
+            if progress.waiting:
+                details.append(f"[yellow]{progress.waiting} wait for a retry[/yellow]")
+            bar.update(task, completed=progress.done, detail=", ".join(details))
+
+        yield update
+
+
+@contextmanager
+def _logging_above(bar: Progress) -> Iterator[None]:
+    """Send console logging through the bar's stderr, which prints above it."""
+    handlers = [
+        handler
+        for name in ("", "loyalty_wallet")
+        for handler in logging.getLogger(name).handlers
+        if type(handler) is logging.StreamHandler
+    ]
+    streams = [handler.setStream(sys.stderr) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, streams, strict=True):
+            if stream is not None:
+                handler.setStream(stream)
