@@ -15,6 +15,8 @@ from loyalty_wallet.emulator.google.tokens import AUDIENCE, GRANT_TYPE, SCOPE
 ISSUER_ID = "3388000000000000001"
 CLASS_ID = f"{ISSUER_ID}.coffee"
 OBJECT_ID = f"{ISSUER_ID}.card-1"
+# For clients that give up: long enough for any answer that is to come.
+QUICK = 0.3
 LOGO = {"sourceUri": {"uri": "https://shop.example/logo.png"}}
 
 

@@ -12,9 +12,7 @@ import requests
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.emulator.google.faults import Action
 
-from .client import CLASS_ID, ISSUER_ID, OBJECT_ID, Client, balance, error_of
-
-QUICK = 0.3
+from .client import CLASS_ID, ISSUER_ID, OBJECT_ID, QUICK, Client, balance, error_of
 
 
 def points(google: GoogleEmulator) -> int:
