@@ -1,0 +1,190 @@
+"""One writer per pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import Q
+from django.test.utils import CaptureQueriesContext
+
+from loyalty_wallet.emulator import GoogleEmulator
+from loyalty_wallet.exceptions import LeaseLostError
+from loyalty_wallet.models import DatabaseNow, LoyaltyCard, WalletPass
+from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync.jobs import Job, JobOutcome
+from loyalty_wallet.sync.leases import Lease, claim
+from loyalty_wallet.sync.ledger import Ledger
+
+from .conftest import Configure, balance_at, pass_of
+
+MakeCards = Callable[[int], list[LoyaltyCard]]
+
+pytestmark = pytest.mark.django_db
+
+
+def expire(lease: Lease) -> None:
+    """Let the lease end without a release, as if its holder had died."""
+    WalletPass.objects.filter(lease_token=lease.token).update(
+        lease_until=DatabaseNow() - timedelta(seconds=1)
+    )
+
+
+@pytest.mark.parametrize("strategy", ["auto", "cas"])
+def test_a_claimed_pass_is_not_claimed_again(
+    make_cards: MakeCards, configure: Configure, strategy: str
+) -> None:
+    """Two claims share the due passes between them."""
+    configure(CLAIM_STRATEGY=strategy)
+    make_cards(5)
+
+    _, first = claim(Q(), limit=3)
+    _, second = claim(Q(), limit=10)
+
+    assert len(first) == 3
+    assert len(second) == 2
+    assert not {row.pk for row in first} & {row.pk for row in second}
+
+
+def test_the_claim_repeats_the_whole_due_predicate(make_cards: MakeCards) -> None:
+    """What another worker delivered between the read and the update is not claimed."""
+    cards = make_cards(2)
+    finished = pass_of(cards[0])
+
+    class Interloper:
+        """Delivers one pass right after the claim has read it."""
+
+        done = False
+
+        def __call__(self, execute, sql, params, many, context):  # type: ignore[no-untyped-def]
+            result = execute(sql, params, many, context)
+            if sql.startswith("SELECT") and "lease_until" in sql and not self.done:
+                self.done = True
+                WalletPass.objects.filter(pk=finished.pk).update(due_at=None)
+            return result
+
+    with connection.execute_wrapper(Interloper()):
+        _, rows = claim(Q(), limit=10)
+
+    assert [row.card_key for row in rows] == [cards[1].key]
+
+
+def test_failed_ones_come_first_then_the_longest_due(make_cards: MakeCards) -> None:
+    """What a person asked for leads, then what failed last time, then age decides."""
+    cards = make_cards(4)
+    now = DatabaseNow()
+    for age, (card, priority) in enumerate(zip(cards, [0, 1, 0, 2], strict=True), start=1):
+        WalletPass.objects.filter(card_key=card.key).update(
+            priority=priority, due_at=now - timedelta(minutes=age)
+        )
+
+    _, rows = claim(Q(), limit=10)
+
+    assert [row.card_key for row in rows] == [cards[i].key for i in (3, 1, 2, 0)]
+
+
+def test_set_aside_passes_are_not_claimed(make_cards: MakeCards) -> None:
+    """They stay due and wait for a change or a person."""
+    (card,) = make_cards(1)
+    WalletPass.objects.update(state=WalletPass.State.SET_ASIDE)
+
+    assert claim(Q(), limit=10)[1] == []
+    card.record("earn", points=1)
+    assert len(claim(Q(), limit=10)[1]) == 1
+
+
+def test_an_expired_lease_is_taken_over_and_counted(make_cards: MakeCards) -> None:
+    """A released lease is no takeover, an expired one is."""
+    make_cards(1)
+    lease, rows = claim(Q(), limit=1)
+    assert rows[0].takeovers == 0
+    expire(lease)
+
+    _, again = claim(Q(), limit=1)
+
+    assert again[0].takeovers == 1
+
+
+def test_after_a_takeover_an_equal_card_is_sent_all_the_same(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """The dead worker's request may have landed: nothing is known of what the phone shows."""
+    (card,) = right_cards(1)
+    card.record("earn", points=5)
+    lease, _ = claim(Q(), limit=1)
+    google.edit_object(card.google_object_id, loyaltyPoints={"balance": {"int": 5}})
+    expire(lease)
+    card.record("redeem", points=5)
+
+    report = sync_wallet_passes()
+
+    assert report.wallets["google"]["updated"] == 1
+    assert balance_at(google, card) == 0
+    assert pass_of(card).takeovers == 0
+
+
+def test_no_request_starts_when_the_lease_ends_too_soon() -> None:
+    """The lease must outlive the request's own time limit."""
+    lease = Lease(20)
+    lease.check(1, needed_seconds=15)
+    with pytest.raises(LeaseLostError):
+        lease.check(1, needed_seconds=21)
+
+
+def test_a_renewal_notices_what_is_lost(make_cards: MakeCards) -> None:
+    """A pass that somebody else holds now is not ours to deliver, the others are."""
+    make_cards(2)
+    lease, rows = claim(Q(), limit=2)
+    taken, kept = rows
+    WalletPass.objects.filter(pk=taken.pk).update(lease_token="somebody else")
+
+    lease.renew()
+
+    lease.check(kept.pk, needed_seconds=15)
+    with pytest.raises(LeaseLostError):
+        lease.check(taken.pk, needed_seconds=15)
+
+
+def test_the_record_of_a_lost_lease_changes_nothing(make_cards: MakeCards) -> None:
+    """Completion only with the token: the new holder's work stands."""
+    (card,) = make_cards(1)
+    lease, rows = claim(Q(), limit=1)
+    expire(lease)
+    newer, _ = claim(Q(), limit=1)
+    job = Job(row=rows[0], lease=lease, fingerprint="stale")
+    job.finish(JobOutcome.UPDATED)
+
+    counts = Ledger(None, worker="test").record("google", [job])
+
+    assert not counts
+    row = pass_of(card)
+    assert (row.lease_token, row.fingerprint) == (newer.token, "")
+    assert row.is_due
+
+
+def test_a_pass_leased_elsewhere_is_left_to_its_holder(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """A run goes around it, and it stays due."""
+    mine, theirs = right_cards(2)
+    for card in (mine, theirs):
+        card.record("earn", points=5)
+    claim(Q(card_key=theirs.key), limit=1)
+
+    report = sync_wallet_passes()
+
+    assert report.cards["selected"] == 1
+    assert google.requests_for(theirs.google_object_id) == []
+    assert pass_of(theirs).is_due
+
+
+def test_claiming_costs_the_same_queries_for_few_and_many(make_cards: MakeCards) -> None:
+    """A claim is a constant number of statements."""
+    make_cards(40)
+    with CaptureQueriesContext(connection) as few, transaction.atomic():
+        claim(Q(), limit=2)
+    with CaptureQueriesContext(connection) as many, transaction.atomic():
+        claim(Q(), limit=30)
+    assert len(few) == len(many)
