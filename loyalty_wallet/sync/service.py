@@ -14,6 +14,7 @@ from ..exceptions import RunActiveError
 from ..models import SyncRun
 from ..redaction import redact
 from ..registry import get_wallets
+from ..wallets.base import Wallet
 from .discovery import discover
 from .engine import Engine, Orders, Progress
 from .report import CardFailure, SyncReport, count_cards, count_jobs, wallet_counts
@@ -63,6 +64,8 @@ def sync_wallet_passes(  # noqa: PLR0913
     else:
         selection = Selection.from_json(run.selection)
     orders = Orders(notify=notify, limit=limit, max_seconds=max_seconds, max_attempts=max_attempts)
+    # Before the run is opened: misspelt settings must not leave one behind.
+    wallets = _wallets_for(selection)
     while True:
         try:
             opened = OpenRun(run, is_full=selection.is_full)
@@ -71,7 +74,16 @@ def sync_wallet_passes(  # noqa: PLR0913
                 return _skipped(run, error)
             time.sleep(WAIT_SECONDS)
         else:
-            return _carry_out(opened, selection, orders, force=force, on_progress=on_progress)
+            break
+    engine = Engine(
+        wallets,
+        selection.scopes,
+        orders=orders,
+        run=run,
+        worker=worker_name(),
+        on_progress=on_progress,
+    )
+    return _carry_out(opened, selection, engine, force=force)
 
 
 def queue_wallet_sync(
@@ -110,7 +122,13 @@ def sync_card_to_wallets(
     started = time.monotonic()
     selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
     selection.mark_due()
-    engine = _engine(selection, Orders(notify=notify), run=None)
+    engine = Engine(
+        _wallets_for(selection),
+        selection.scopes,
+        orders=Orders(notify=notify),
+        run=None,
+        worker=worker_name(),
+    )
     engine.drain()
     failures = [
         CardFailure(
@@ -140,16 +158,8 @@ def sync_card_to_wallets(
     )
 
 
-def _carry_out(
-    opened: OpenRun,
-    selection: Selection,
-    orders: Orders,
-    *,
-    force: bool,
-    on_progress: Callable[[Progress], None] | None,
-) -> SyncReport:
+def _carry_out(opened: OpenRun, selection: Selection, engine: Engine, *, force: bool) -> SyncReport:
     run = opened.run
-    engine = _engine(selection, orders, run=run, on_progress=on_progress)
     error = ""
     try:
         if selection.kind is Kind.DUE:
@@ -175,26 +185,8 @@ def _carry_out(
     return report
 
 
-def _engine(
-    selection: Selection,
-    orders: Orders,
-    *,
-    run: SyncRun | None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Engine:
-    wallets = [
-        wallet
-        for alias, wallet in get_wallets().items()
-        if not selection.wallet or alias == selection.wallet
-    ]
-    return Engine(
-        wallets,
-        selection.scopes,
-        orders=orders,
-        run=run,
-        worker=worker_name(),
-        on_progress=on_progress,
-    )
+def _wallets_for(selection: Selection) -> list[Wallet]:
+    return [wallet for alias, wallet in get_wallets().items() if selection.wallet in ("", alias)]
 
 
 def _discover() -> str:

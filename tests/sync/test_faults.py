@@ -20,8 +20,8 @@ from loyalty_wallet.models import (
     WalletPass,
 )
 from loyalty_wallet.sync import SyncReport, sync_card_to_wallets, sync_wallet_passes
+from tests.shopfront import Configure, balance_at, pass_of
 
-from .conftest import Configure, balance_at, pass_of
 from .sources import break_deliveries_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]

@@ -17,8 +17,7 @@ from loyalty_wallet.sync import sync_wallet_passes
 from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
-
-from .conftest import Configure, balance_at, pass_of
+from tests.shopfront import Configure, balance_at, pass_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 

@@ -33,8 +33,7 @@ from loyalty_wallet.sync import (
 )
 from loyalty_wallet.sync.report import report_schema
 from loyalty_wallet.sync.runs import OpenRun
-
-from .conftest import Configure, balance_at, pass_of
+from tests.shopfront import Configure, balance_at, pass_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 
