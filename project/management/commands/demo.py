@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
+
+from project.demo import live
+from project.demo import shop as corner
+from project.demo.ending import Ending
+from project.demo.google import emulated_google
+from project.demo.screen import Screen
+from project.demo.shop import Shop
+from project.demo.story import Story, prepare_database
+
+FEWEST_CARDS, MOST_CARDS = 10, 5000
+
+
+class Command(BaseCommand):
+    help = (
+        "Show the app at work in half a minute: an emulated Google Wallet, a shop with cards, five "
+        "things that go wrong, and how the sync mends them. Needs no configuration, contacts "
+        "nothing outside this machine, and changes only its own data. "
+        "Exit status: 0 when every card is right in the end, else 1."
+    )
+    # The demo brings its own settings; what the environment configures is not its business.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--cards", type=int, default=300, metavar="N", help="so many cards (%(default)s)"
+        )
+        parser.add_argument(
+            "--fast", action="store_true", help="retry after 0.1, 0.2 and 0.3 s, not 1, 4 and 16 s"
+        )
+        parser.add_argument(
+            "--serve",
+            type=int,
+            nargs="?",
+            const=8000,
+            metavar="PORT",
+            help="afterwards keep everything going behind the admin, until Ctrl-C (%(const)s)",
+        )
+        parser.add_argument(
+            "--interval",
+            type=float,
+            default=30,
+            metavar="SECONDS",
+            help="with --serve: from one sync to the next (%(default)s)",
+        )
+        parser.add_argument(
+            "--any-database", action="store_true", help="accept another database than SQLite"
+        )
+
+    def handle(
+        self,
+        *,
+        cards: int,
+        fast: bool,
+        serve: int | None,
+        interval: float,
+        any_database: bool,
+        **options: Any,
+    ) -> None:
+        if not FEWEST_CARDS <= cards <= MOST_CARDS:
+            raise CommandError(f"--cards takes {FEWEST_CARDS} to {MOST_CARDS}.", returncode=2)
+        if interval <= 0:
+            raise CommandError("--interval takes a positive number of seconds.", returncode=2)
+        # The screen tells what the log would say again.
+        logging.getLogger("loyalty_wallet").setLevel(logging.ERROR)
+        ending = Ending()
+        screen = Screen(self.stdout, self.stderr, check=ending.check)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(ending.listen())
+                site = None
+                if serve is not None:
+                    site = live.Site(serve)
+                    stack.callback(site.close)
+                prepare_database(screen, any_database=any_database)
+                stack.callback(corner.release_database)
+                if site is not None:
+                    live.refuse_foreign_login()
+                google = stack.enter_context(emulated_google(is_fast=fast))
+                shop = Shop()
+                story = Story(screen, google, shop, is_fast=fast)
+                story.tell(cards)
+                _conclude(screen, story)
+                if site is None:
+                    _say_how_to_go_on(screen)
+                else:
+                    with site.serving():
+                        _say_where_to_look(screen, site.url)
+                        live.Town(screen, google, shop, interval=interval).live_until(ending)
+                        screen.say("The end: no sync, site or emulated Google is left running.")
+        except OperationalError as error:
+            raise CommandError(f"The database does not work: {error}") from error
+
+
+def _conclude(screen: Screen, story: Story) -> None:
+    if story.problems:
+        raise CommandError("The demo went differently than told: " + "; ".join(story.problems))
+    screen.say()
+    screen.say(
+        f"Every phone is right, after {story.seconds:.0f} s. Nothing has left this machine.",
+        style="bold green",
+    )
+
+
+def _say_how_to_go_on(screen: Screen) -> None:
+    screen.step("How to go on.")
+    screen.say("manage.py demo --serve       the same, then the admin, with life in it")
+    screen.say("manage.py wallet_emulator    an emulated Google for settings of your own")
+    screen.say("README.md                    how to install the app in a project")
+
+
+def _say_where_to_look(screen: Screen, url: str) -> None:
+    password = live.make_login()
+    screen.step(f"Open {url}/admin/")
+    screen.say(f"Login {live.LOGIN}, password {password} (new each time). Ctrl-C ends it.")
+    screen.say("Customers shop, Google has its moods, and each sync adds to the history.")
