@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 
@@ -14,7 +16,7 @@ class Member(models.Model):
     level = models.CharField(max_length=1, default="B")
     last_visit = models.DateTimeField(null=True, blank=True)
 
-    objects = models.Manager["Member"]()
+    objects: ClassVar[models.Manager[Member]] = models.Manager()
 
     def __str__(self) -> str:
         return self.full_name
