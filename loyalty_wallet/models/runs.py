@@ -52,6 +52,9 @@ class SyncRun(models.Model):
     started_at = models.DateTimeField(_("started"), null=True, blank=True, db_index=True)
     heartbeat_at = models.DateTimeField(_("last sign of life"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    resumes = models.PositiveSmallIntegerField(
+        _("resumed"), default=0, help_text=_("How often another process went on with it.")
+    )
     error = models.TextField(_("error"), blank=True)
     card_counts = models.JSONField(
         _("cards"), default=dict, blank=True, help_text=_("Distinct cards by outcome, at the end.")

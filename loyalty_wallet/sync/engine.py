@@ -25,6 +25,7 @@ from .leases import Lease, claim
 from .ledger import Ledger
 from .rendering import Renderer
 from .retry import RetryPolicy
+from .shares import Share
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -54,51 +55,12 @@ class Orders:
     max_seconds: float | None = None
 
 
-class Share:
-    """One wallet's part of a run, as the caller's thread sees it."""
-
-    def __init__(self, wallet: Wallet, renderer: Renderer) -> None:
-        self.wallet = wallet
-        self.renderer = renderer
-        self.lane: Lane | None = None
-        self.ready: list[Job] = []
-        self.in_flight = 0
-        self.counts: Counter[str] = Counter()
-        self.scopes: Iterator[Q] = iter(())
-        self.scope: Q | None = None
-
-    @property
-    def stopped_by(self) -> DeliveryError | None:
-        return self.lane.stopped_by if self.lane else None
-
-    @property
-    def was_tried(self) -> bool:
-        """False when the wallet was stopped before a single request could be made."""
-        return self.stopped_by is None or bool(self.lane and self.lane.has_authenticated)
-
-    @property
-    def is_drained(self) -> bool:
-        """Whether nothing is left to claim for now."""
-        return self.scope is None or self.stopped_by is not None
-
-    def begin(self, scopes: Iterator[Q]) -> None:
-        self.scopes = scopes
-        self.scope = next(scopes, None)
-
-    def next_scope(self) -> None:
-        self.scope = next(self.scopes, None)
-
-    def collect(self) -> None:
-        """Take over the jobs that the lane has ended."""
-        while self.lane and self.lane.finished:
-            self.ready.append(self.lane.finished.popleft())
-            self.in_flight -= 1
-
-
 class Engine:
     """Drains the due passes of a selection, wallets side by side.
 
-    `scopes` gives the conditions that together make the selection, anew at each call.
+    `scopes` gives the conditions that together make the selection, anew at each call. `beat` is
+    called every 30 s and says whether the run is still ours. With `waits_for_others` the drain
+    ends only when no other worker holds a due pass of the selection either.
     """
 
     def __init__(  # noqa: PLR0913
@@ -109,6 +71,8 @@ class Engine:
         orders: Orders,
         run: SyncRun | None,
         worker: str,
+        beat: Callable[[], bool] | None = None,
+        waits_for_others: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         conf = get_conf()
@@ -119,6 +83,8 @@ class Engine:
         self._run = run
         self._scopes = scopes
         self._ledger = Ledger(run, worker=worker)
+        self._keep_run_alive = beat
+        self._waits_for_others = waits_for_others
         self._on_progress = on_progress
         self._thread: DeliveryThread | None = None
         self._leases: list[Lease] = []
@@ -222,11 +188,27 @@ class Engine:
                 self._thread.announce.wait(TICK_SECONDS)
                 self._thread.announce.clear()
             return True
-        if self._has_news and not self.is_stopped:
+        if self.is_stopped:
+            return False
+        if self._has_news:
             # A pass whose card changed during its own delivery is due again.
             self._begin_cycle()
             return True
+        if self._waits_for_others and self._is_held_elsewhere():
+            # Another worker's passes end with its record, or with its lease if it has died.
+            time.sleep(TICK_SECONDS)
+            self._begin_cycle()
+            return True
         return False
+
+    def _is_held_elsewhere(self) -> bool:
+        held = WalletPass.objects.due().filter(lease_until__gte=DatabaseNow())
+        return any(
+            held.filter(scope).exists()
+            for share in self.shares
+            if not share.stopped_by
+            for scope in self._open_scopes(share.wallet.alias)
+        )
 
     def _wants_more(self, share: Share) -> bool:
         if share.is_drained:
@@ -310,8 +292,9 @@ class Engine:
         self._leases = [lease for lease in self._leases if lease.pks]
         for lease in self._leases:
             lease.renew()
-        if self._run is not None:
-            SyncRun.objects.filter(pk=self._run.pk).update(heartbeat_at=DatabaseNow())
+        if self._keep_run_alive is not None and not self._keep_run_alive():
+            logger.error("Another process has taken the run over; this one stops.")
+            self.stop()
 
     def _show_progress(self) -> None:
         if self._on_progress is None:

@@ -1,4 +1,4 @@
-"""A run on record: opened once at a time, kept alive, closed honestly."""
+"""A run on record: one full run at a time, kept alive, resumed when its process died."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import socket
 import time
 from datetime import timedelta
 
-from django.db import IntegrityError, router, transaction
+from django.db import router, transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
 from ..exceptions import RunActiveError
-from ..models import DatabaseNow, SyncRun
+from ..models import DatabaseNow, SyncRun, SyncState
 from ..models.runs import FULL_RUN
 
-SILENT_AFTER_SECONDS = 120
-"""A running run without a heartbeat for this long has died."""
+LEASE_SCOPE = "run"
+LEASE_SECONDS = 120
+MOST_RESUMES = 5
 
 
 def worker_name() -> str:
@@ -23,46 +25,114 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
 
 
+class RunLease:
+    """The right to carry out the full run: a row with a holder, a token and an end.
+
+    Judged by the database's clock. A holder that does not renew is taken to be dead after
+    `LEASE_SECONDS`, and its token is worth nothing once somebody else has taken the lease.
+    """
+
+    def __init__(self, token: int, holder: str) -> None:
+        self._ours = Q(scope=LEASE_SCOPE, holder=holder, token=token)
+
+    @classmethod
+    def acquire(cls, holder: str) -> RunLease | None:
+        """Take the lease if it is free or its holder is dead."""
+        SyncState.objects.get_or_create(scope=LEASE_SCOPE)
+        free = Q(holder="") | Q(expires_at__lt=DatabaseNow())
+        taken = SyncState.objects.filter(free, scope=LEASE_SCOPE).update(
+            holder=holder, token=F("token") + 1, expires_at=_lease_end()
+        )
+        if not taken:
+            return None
+        row = SyncState.objects.get(scope=LEASE_SCOPE)
+        return cls(row.token, row.holder)
+
+    def renew(self) -> bool:
+        """Extend the lease; return False when it is lost."""
+        return bool(SyncState.objects.filter(self._ours).update(expires_at=_lease_end()))
+
+    def release(self) -> None:
+        SyncState.objects.filter(self._ours).update(holder="", expires_at=None)
+
+
 class OpenRun:
     """A run that this process carries out."""
 
-    def __init__(self, run: SyncRun, *, is_full: bool) -> None:
-        """Begin the run. Raises RunActiveError when it is full and another full run is going."""
+    def __init__(self, run: SyncRun, lease: RunLease | None) -> None:
         self.run = run
+        self._lease = lease
         self._started = time.monotonic()
-        run.started_at = timezone.now()
+        self._elapsed_before = timedelta(0)
+        if run.started_at is None:
+            run.started_at = timezone.now()
+        else:
+            self._elapsed_before = max(timedelta(0), timezone.now() - run.started_at)
         run.status = SyncRun.Status.RUNNING
-        if is_full:
-            run.active_key = FULL_RUN
+
+    @classmethod
+    def begin(cls, run: SyncRun, *, is_full: bool) -> OpenRun:
+        """Begin `run`, or resume the run of the same selection whose process died.
+
+        Raises RunActiveError when it is full and another full run is going.
+        """
         using = router.db_for_write(SyncRun)
-        try:
-            with transaction.atomic(using=using):
-                if is_full:
-                    _bury_dead_runs()
-                run.save(using=using)
-                SyncRun.objects.filter(pk=run.pk).update(heartbeat_at=DatabaseNow())
-        except IntegrityError as error:
-            other = SyncRun.objects.filter(active_key=FULL_RUN).first()
-            who = f"Run {other.pk}" if other else "Another run"
-            raise RunActiveError(f"{who} is going.", run_id=other.pk if other else None) from error
+        if not is_full:
+            opened = cls(run, None)
+            opened._write()
+            return opened
+        lease = RunLease.acquire(f"{worker_name()} {time.monotonic_ns()}")
+        if lease is None:
+            active = SyncRun.objects.filter(active_key=FULL_RUN).first()
+            raise RunActiveError(
+                f"Run {active.pk} is going." if active else "Another run is going.",
+                run_id=active.pk if active else None,
+            )
+        with transaction.atomic(using=using):
+            opened = cls(_resumable(run) or run, lease)
+            opened.run.active_key = FULL_RUN
+            opened._write()
+        return opened
+
+    def beat(self) -> bool:
+        """Show that the run lives; return False when it has been taken over."""
+        SyncRun.objects.filter(pk=self.run.pk).update(heartbeat_at=DatabaseNow())
+        return self._lease is None or self._lease.renew()
 
     def close(self, status: SyncRun.Status, *, error: str, card_counts: dict[str, int]) -> None:
         """Write how it ended. The length is measured by a clock that never jumps."""
         run = self.run
-        elapsed = timedelta(seconds=time.monotonic() - self._started)
+        elapsed = self._elapsed_before + timedelta(seconds=time.monotonic() - self._started)
         run.finished_at = (run.started_at or timezone.now()) + elapsed
         run.status = status
         run.active_key = None
         run.error = error
         run.card_counts = card_counts
         run.save(update_fields=["finished_at", "status", "active_key", "error", "card_counts"])
+        if self._lease is not None:
+            self._lease.release()
+
+    def _write(self) -> None:
+        self.run.save()
+        SyncRun.objects.filter(pk=self.run.pk).update(heartbeat_at=DatabaseNow())
 
 
-def _bury_dead_runs() -> None:
-    silent_since = DatabaseNow() - timedelta(seconds=SILENT_AFTER_SECONDS)
-    SyncRun.objects.filter(active_key=FULL_RUN, heartbeat_at__lt=silent_since).update(
-        status=SyncRun.Status.INTERRUPTED,
-        active_key=None,
-        finished_at=DatabaseNow(),
-        error="The process that carried out this run died.",
-    )
+def _resumable(run: SyncRun) -> SyncRun | None:
+    """Return the dead run that `run` would repeat; one that differs, or died too often, is closed."""
+    dead = SyncRun.objects.filter(active_key=FULL_RUN).first()
+    if dead is None:
+        return None
+    if run.pk is None and dead.selection == run.selection and dead.resumes < MOST_RESUMES:
+        dead.resumes += 1
+        return dead
+    died_too_often = dead.resumes >= MOST_RESUMES
+    dead.status = SyncRun.Status.FAILED if died_too_often else SyncRun.Status.INTERRUPTED
+    dead.active_key = None
+    dead.finished_at = timezone.now()
+    dead.error = f"The process that carried out this run died, after {dead.resumes} resumes."
+    dead.save(update_fields=["status", "active_key", "finished_at", "error"])
+    return None
+
+
+def _lease_end() -> object:
+    return DatabaseNow() + timedelta(seconds=LEASE_SECONDS)

@@ -68,7 +68,7 @@ def sync_wallet_passes(  # noqa: PLR0913
     wallets = _wallets_for(selection)
     while True:
         try:
-            opened = OpenRun(run, is_full=selection.is_full)
+            opened = OpenRun.begin(run, is_full=selection.is_full)
         except RunActiveError as error:
             if not wait:
                 return _skipped(run, error)
@@ -79,8 +79,10 @@ def sync_wallet_passes(  # noqa: PLR0913
         wallets,
         selection.scopes,
         orders=orders,
-        run=run,
+        run=opened.run,
         worker=worker_name(),
+        beat=opened.beat,
+        waits_for_others=selection.is_full,
         on_progress=on_progress,
     )
     return _carry_out(opened, selection, engine, force=force)

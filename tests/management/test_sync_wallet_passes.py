@@ -166,7 +166,7 @@ def test_nothing_due_reads_no_credentials(configure: Configure, program: Loyalty
 def test_another_run_is_four(right_cards: MakeCards) -> None:
     """4: it says which run is going, and does nothing."""
     right_cards(1)
-    going = OpenRun(SyncRun(), is_full=True).run
+    going = OpenRun.begin(SyncRun(), is_full=True).run
     with pytest.raises(CommandError, match=f"Run {going.pk} is going") as ended:
         call_command("sync_wallet_passes", stdout=StringIO(), stderr=StringIO())
     assert ended.value.returncode == 4
@@ -179,7 +179,7 @@ def test_wait_waits_for_the_other_run(
     """--wait: it runs after the other one has ended."""
     (card,) = right_cards(1)
     card.record("earn", points=5)
-    going = OpenRun(SyncRun(), is_full=True)
+    going = OpenRun.begin(SyncRun(), is_full=True)
     waits = []
 
     def end_the_other(seconds: float) -> None:

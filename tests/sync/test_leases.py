@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import LeaseLostError
 from loyalty_wallet.models import DatabaseNow, LoyaltyCard, WalletPass
-from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync import Selection, sync_wallet_passes
 from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
@@ -166,17 +166,35 @@ def test_the_record_of_a_lost_lease_changes_nothing(make_cards: MakeCards) -> No
 def test_a_pass_leased_elsewhere_is_left_to_its_holder(
     google: GoogleEmulator, right_cards: MakeCards
 ) -> None:
-    """A run goes around it, and it stays due."""
+    """Selected cards go around it, and it stays due."""
     mine, theirs = right_cards(2)
     for card in (mine, theirs):
         card.record("earn", points=5)
     claim(Q(card_key=theirs.key), limit=1)
 
-    report = sync_wallet_passes()
+    report = sync_wallet_passes(selection=Selection.of_cards([mine.key, theirs.key]))
 
     assert report.cards["selected"] == 1
     assert google.requests_for(theirs.google_object_id) == []
     assert pass_of(theirs).is_due
+
+
+def test_a_full_run_waits_for_a_dead_worker_s_leases(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """It does not end before what another worker held is delivered, by it or by us."""
+    mine, theirs = right_cards(2)
+    for card in (mine, theirs):
+        card.record("earn", points=5)
+    claim(Q(card_key=theirs.key), limit=1)
+    WalletPass.objects.filter(card_key=theirs.key).update(
+        lease_until=DatabaseNow() + timedelta(seconds=1)
+    )
+
+    report = sync_wallet_passes()
+
+    assert report.cards["synced"] == 2
+    assert balance_at(google, theirs) == 5
 
 
 def test_claiming_costs_the_same_queries_for_few_and_many(make_cards: MakeCards) -> None:

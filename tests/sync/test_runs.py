@@ -32,7 +32,7 @@ from loyalty_wallet.sync import (
     sync_wallet_passes,
 )
 from loyalty_wallet.sync.report import report_schema
-from loyalty_wallet.sync.runs import OpenRun
+from loyalty_wallet.sync.runs import MOST_RESUMES, OpenRun, RunLease
 from tests.shopfront import Configure, balance_at, pass_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
@@ -45,6 +45,11 @@ def forget_the_window() -> None:
     long_ago = timezone.now() - timedelta(days=30)
     LoyaltyCard.objects.update(updated_at=long_ago)
     LoyaltyTransaction.objects.update(created_at=long_ago)
+
+
+def let_the_run_lease_expire() -> None:
+    """Let the holder of the full run have been silent for too long."""
+    SyncState.objects.filter(scope="run").update(expires_at=timezone.now() - timedelta(seconds=1))
 
 
 class TestSelections:
@@ -362,7 +367,7 @@ class TestRecord:
     def test_a_clock_that_jumps_makes_no_negative_run(self, configure: Configure) -> None:
         """The length of a run is measured by a clock that never jumps."""
         with time_machine.travel(timezone.now(), tick=True) as clock:
-            opened = OpenRun(SyncRun(), is_full=True)
+            opened = OpenRun.begin(SyncRun(), is_full=True)
             clock.shift(timedelta(hours=-1))
             opened.close(SyncRun.Status.SUCCEEDED, error="", card_counts={})
 
@@ -389,7 +394,7 @@ class TestOneAtATime:
         """It is on record, sends nothing and disturbs nothing."""
         (card,) = right_cards(1)
         card.record("earn", points=5)
-        first = OpenRun(SyncRun(), is_full=True)
+        first = OpenRun.begin(SyncRun(), is_full=True)
 
         report = sync_wallet_passes()
 
@@ -402,22 +407,69 @@ class TestOneAtATime:
     def test_selected_cards_do_not_wait_for_a_full_run(self, right_cards: MakeCards) -> None:
         """They join whatever is going: the leases keep the writers apart."""
         (card,) = right_cards(1)
-        OpenRun(SyncRun(), is_full=True)
+        OpenRun.begin(SyncRun(), is_full=True)
         report = sync_wallet_passes(selection=Selection.of_cards([card.key]), force=True)
         assert report.cards["synced"] == 1
 
-    def test_a_run_that_died_is_buried(self, right_cards: MakeCards) -> None:
-        """Two minutes without a heartbeat free the way, and the dead run is called interrupted."""
-        right_cards(1)
-        dead = OpenRun(SyncRun(), is_full=True).run
-        SyncRun.objects.filter(pk=dead.pk).update(
-            heartbeat_at=timezone.now() - timedelta(seconds=121)
+    def test_a_run_whose_process_died_is_resumed(
+        self, google: GoogleEmulator, right_cards: MakeCards
+    ) -> None:
+        """Two minutes without a sign of life: the next full run goes on under the same number."""
+        (card,) = right_cards(1)
+        card.record("earn", points=5)
+        dead = OpenRun.begin(SyncRun(selection=Selection().as_json()), is_full=True).run
+        SyncBatch.objects.create(
+            run=dead, worker="dead", wallet="google", counts={"updated": 7, "requests": 7}
         )
+        let_the_run_lease_expire()
 
-        assert sync_wallet_passes().status == "succeeded"
+        report = sync_wallet_passes()
+
+        assert report.run_id == dead.pk
+        assert report.status == "succeeded"
+        assert report.wallets["google"]["updated"] == 8
         dead.refresh_from_db()
-        assert dead.status == SyncRun.Status.INTERRUPTED
+        assert dead.resumes == 1
+        assert balance_at(google, card) == 5
+
+    @pytest.mark.parametrize(
+        ("selection", "resumes", "status"),
+        [(Selection.of_all(), 0, "interrupted"), (Selection(), MOST_RESUMES, "failed")],
+    )
+    def test_a_dead_run_that_cannot_be_resumed_is_closed(
+        self, right_cards: MakeCards, selection: Selection, resumes: int, status: str
+    ) -> None:
+        """Another selection needs a run of its own, and nobody resumes for ever."""
+        right_cards(1)
+        run = SyncRun(selection=selection.as_json(), resumes=resumes)
+        dead = OpenRun.begin(run, is_full=True).run
+        let_the_run_lease_expire()
+
+        report = sync_wallet_passes()
+
+        assert report.status == "succeeded"
+        assert report.run_id != dead.pk
+        dead.refresh_from_db()
+        assert dead.status == status
         assert dead.finished_at is not None
+
+    def test_a_holder_that_lost_its_lease_cannot_renew_or_release_it(
+        self, configure: Configure
+    ) -> None:
+        """Its token is worth nothing once somebody else holds the run."""
+        first = RunLease.acquire("first")
+        assert first is not None
+        assert RunLease.acquire("second") is None
+        let_the_run_lease_expire()
+        second = RunLease.acquire("second")
+        assert second is not None
+
+        assert not first.renew()
+        first.release()
+        assert second.renew()
+        assert RunLease.acquire("third") is None
+        second.release()
+        assert RunLease.acquire("third") is not None
 
 
 class TestEndings:

@@ -1,0 +1,55 @@
+"""One wallet's part of a run, as the thread that owns the database sees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from django.db.models import Q
+
+from ..exceptions import DeliveryError
+from ..wallets.base import Wallet
+from .delivery import Lane
+from .jobs import Job
+from .rendering import Renderer
+
+
+class Share:
+    """What of the selection is still to claim, what is in flight, and what waits to be recorded."""
+
+    def __init__(self, wallet: Wallet, renderer: Renderer) -> None:
+        self.wallet = wallet
+        self.renderer = renderer
+        self.lane: Lane | None = None
+        self.ready: list[Job] = []
+        self.in_flight = 0
+        self.counts: Counter[str] = Counter()
+        self.scopes: Iterator[Q] = iter(())
+        self.scope: Q | None = None
+
+    @property
+    def stopped_by(self) -> DeliveryError | None:
+        return self.lane.stopped_by if self.lane else None
+
+    @property
+    def was_tried(self) -> bool:
+        """False when the wallet was stopped before a single request could be made."""
+        return self.stopped_by is None or bool(self.lane and self.lane.has_authenticated)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left to claim for now."""
+        return self.scope is None or self.stopped_by is not None
+
+    def begin(self, scopes: Iterator[Q]) -> None:
+        self.scopes = scopes
+        self.scope = next(scopes, None)
+
+    def next_scope(self) -> None:
+        self.scope = next(self.scopes, None)
+
+    def collect(self) -> None:
+        """Take over the jobs that the lane has ended."""
+        while self.lane and self.lane.finished:
+            self.ready.append(self.lane.finished.popleft())
+            self.in_flight -= 1
