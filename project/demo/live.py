@@ -15,10 +15,10 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management.base import CommandError
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from django.core.wsgi import get_wsgi_application
-from django.db import connections
+from django.db import connection, connections
 from django.test.utils import override_settings
 
 from loyalty_wallet.emulator import Fault, GoogleEmulator
@@ -43,6 +43,8 @@ SITE_SETTINGS: dict[str, Any] = {
     "CSRF_COOKIE_SECURE": False,
 }
 JOIN_SECONDS = 15
+FEWEST_SECONDS, MOST_SECONDS = 1, 10
+"""Between customers."""
 
 
 class Site:
@@ -65,7 +67,8 @@ class Site:
         """Answer requests in threads; style sheets too, which DEBUG off would leave to others."""
         logging.getLogger("django.server").setLevel(logging.ERROR)
         with override_settings(**SITE_SETTINGS):
-            self._server.set_app(StaticFilesHandler(get_wsgi_application()))
+            # Not get_wsgi_application, which would set logging up anew.
+            self._server.set_app(StaticFilesHandler(WSGIHandler()))
             thread = threading.Thread(target=self._server.serve_forever, name="site", daemon=True)
             thread.start()
             try:
@@ -75,8 +78,10 @@ class Site:
                 thread.join()
 
 
-def refuse_foreign_login() -> None:
-    """Raise CommandError when somebody else has the name of the demo's login."""
+def check_database() -> None:
+    """Raise CommandError when the database is not fit for a site with the demo's login."""
+    if connection.vendor == "sqlite" and connection.settings_dict["NAME"] == ":memory:":
+        raise CommandError("--serve needs a database that threads share: not one in memory.")
     users = get_user_model()._default_manager.filter(username=LOGIN)
     if users.exclude(email=LOGIN_EMAIL).exists():
         raise CommandError(
@@ -137,7 +142,9 @@ class Town:
             connections.close_all()
 
     def _shop_on(self) -> None:
-        while not self._is_over.wait(self._interval / 12):
+        # Not too fast: while customers keep coming, a sync keeps finding something to do.
+        pause = min(max(self._interval / 12, FEWEST_SECONDS), MOST_SECONDS)
+        while not self._is_over.wait(pause):
             corner.keep_claim()
             for card in self._shop.pick(self._shop.random.randrange(1, 4)):
                 self._shop.serve(card)

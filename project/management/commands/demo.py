@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -68,13 +69,12 @@ class Command(BaseCommand):
             raise CommandError(f"--cards takes {FEWEST_CARDS} to {MOST_CARDS}.", returncode=2)
         if interval <= 0:
             raise CommandError("--interval takes a positive number of seconds.", returncode=2)
-        # The screen tells what the log would say again.
-        logging.getLogger("loyalty_wallet").setLevel(logging.ERROR)
         ending = Ending()
         screen = Screen(self.stdout, self.stderr, check=ending.check)
         try:
             with ExitStack() as stack:
                 stack.enter_context(ending.listen())
+                stack.enter_context(_quiet_log())
                 site = None
                 if serve is not None:
                     site = live.Site(serve)
@@ -82,7 +82,7 @@ class Command(BaseCommand):
                 prepare_database(screen, any_database=any_database)
                 stack.callback(corner.release_database)
                 if site is not None:
-                    live.refuse_foreign_login()
+                    live.check_database()
                 google = stack.enter_context(emulated_google(is_fast=fast))
                 shop = Shop()
                 story = Story(screen, google, shop, is_fast=fast)
@@ -97,6 +97,21 @@ class Command(BaseCommand):
                         screen.say("The end: no sync, site or emulated Google is left running.")
         except OperationalError as error:
             raise CommandError(f"The database does not work: {error}") from error
+        except SystemExit:
+            self.stderr.write("Stopped. Run it again: it starts from the beginning.")
+            raise
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Leave to the screen what the log would say again."""
+    logger = logging.getLogger("loyalty_wallet")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _conclude(screen: Screen, story: Story) -> None:
