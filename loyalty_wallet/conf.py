@@ -44,6 +44,8 @@ class Conf:
     """How long a claimed pass is ours without a renewal."""
     claim_strategy: str = "auto"
     """`auto`, `skip_locked` or `cas`: how passes are claimed."""
+    rate_limit_redis_url: str = ""
+    """Book requests in this Redis instead of the database."""
     max_run_seconds: float = 3000
     """A run stops claiming after this long and leaves the rest to the next one."""
     recreate_missing: bool = True
@@ -147,6 +149,7 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
         lambda value: value in ("auto", "skip_locked", "cas"),
         "'auto', 'skip_locked' or 'cas'",
     ),
+    ("rate_limit_redis_url", lambda value: isinstance(value, str), "a URL"),
     ("max_run_seconds", lambda value: _is_number(value) and value > 0, "a positive number"),
     ("recreate_missing", lambda value: isinstance(value, bool), "True or False"),
     ("set_aside_after", lambda value: isinstance(value, int) and value >= 1, "at least 1"),

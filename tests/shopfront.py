@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, WalletPass
-from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync import sync_wallet_passes, touch
 
 FAST = [0.05, 0.1, 0.2]
 """The ladder of 1, 4 and 16 s, for tests in which only its order matters."""
@@ -60,10 +60,12 @@ def program(configure: Configure, db: None) -> LoyaltyProgram:
 def make_cards(program: LoyaltyProgram) -> Callable[[int], list[LoyaltyCard]]:
     def make(count: int) -> list[LoyaltyCard]:
         first = LoyaltyCard.objects.count() + 1
-        return [
-            LoyaltyCard.objects.create(program=program, card_number=f"C{first + number:05}")
+        cards = LoyaltyCard.objects.bulk_create(
+            LoyaltyCard(program=program, card_number=f"C{first + number:05}")
             for number in range(count)
-        ]
+        )
+        touch(card.key for card in cards)
+        return cards
 
     return make
 

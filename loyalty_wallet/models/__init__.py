@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cards import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
 from .passes import DatabaseNow, WalletPass, WalletProgram
-from .runs import SyncBatch, SyncFailure, SyncRun, SyncState
+from .runs import SyncBatch, SyncFailure, SyncRun, SyncState, WalletLimit
 
 __all__ = [
     "DatabaseNow",
@@ -15,6 +15,7 @@ __all__ = [
     "SyncFailure",
     "SyncRun",
     "SyncState",
+    "WalletLimit",
     "WalletPass",
     "WalletProgram",
 ]

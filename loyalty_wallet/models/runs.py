@@ -164,3 +164,13 @@ class SyncState(models.Model):
 
     def __str__(self) -> str:
         return self.scope
+
+
+class WalletLimit(models.Model):
+    """When the next request to a wallet may start, booked by all processes in turn."""
+
+    wallet = models.CharField(max_length=64, primary_key=True)
+    next_slot_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.wallet

@@ -13,27 +13,32 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, wait
+from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from ..exceptions import (
     BugError,
     DeferredError,
     DeliveryError,
+    DeliveryTimeoutError,
     LeaseLostError,
+    NetworkError,
     RateLimitedError,
+    UnavailableError,
 )
 from ..wallets.base import Session, Wallet
+from .breaker import Breaker
 from .jobs import Job, JobOutcome
 from .limits import RateLimiter
-from .retry import RetryPolicy
+from .retry import LONGEST_RETRY_AFTER_SECONDS, RetryPolicy
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
 LEASE_MARGIN_SECONDS = 5
+OUTAGE = (UnavailableError, NetworkError, DeliveryTimeoutError)
+"""Failures that speak of the provider, not of the card."""
 ABORT_SECONDS = 5
 """How long an abort waits for the loop; what is in flight then is found by its expired lease."""
 
@@ -45,21 +50,25 @@ class Lane:
     thread; everything else happens in the loop's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         wallet: Wallet,
-        policy: RetryPolicy,
         *,
+        policy: RetryPolicy,
+        limiter: RateLimiter,
+        breaker: Breaker,
         announce: threading.Event,
         low_water: int,
     ) -> None:
         self.wallet = wallet
+        self.limiter = limiter
         self.stopped_by: DeliveryError | None = None
+        self.has_given_up = False
         self.has_authenticated = False
-        self.low_water = low_water
         self.finished: deque[Job] = deque()
+        self._low_water = low_water
         self._policy = policy
-        self._limiter = RateLimiter(wallet.requests_per_second)
+        self._breaker = breaker
         self._fresh: deque[Job] = deque()
         self._retries: list[tuple[float, int, Job]] = []
         self._sequence = itertools.count()
@@ -70,11 +79,6 @@ class Lane:
         self._announce = announce
 
     @property
-    def backlog(self) -> int:
-        """How many jobs nobody has begun."""
-        return len(self._fresh)
-
-    @property
     def waiting(self) -> int:
         """How many jobs wait for their next attempt."""
         return len(self._retries)
@@ -83,6 +87,8 @@ class Lane:
         for job in jobs:
             if self._is_accepting:
                 self._fresh.append(job)
+            elif self.has_given_up:
+                self._end(job, JobOutcome.DEFERRED, _provider_is_down())
             else:
                 self._end(job, JobOutcome.RELEASED)
         self._wakeup.set()
@@ -112,14 +118,15 @@ class Lane:
         self._is_closing = True
         self._wakeup.set()
 
-    async def run(self) -> None:
+    async def run(self, connect: Callable[[Wallet], Awaitable[Session]]) -> None:
         """Serve jobs until the lane is closed and empty."""
         try:
-            async with self.wallet.connect() as session:
-                if await self._authenticate(session):
-                    async with asyncio.TaskGroup() as workers:
-                        for _ in range(self.wallet.concurrency):
-                            workers.create_task(self._work(session))
+            session = await connect(self.wallet)
+            session.begin_run()
+            if await self._authenticate(session):
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(self.wallet.concurrency):
+                        workers.create_task(self._work(session))
         except Exception as error:
             logger.exception("The wallet %r broke down.", self.wallet.alias)
             bug = BugError(f"{type(error).__name__}: {error}")
@@ -149,10 +156,12 @@ class Lane:
         while True:
             if self._retries and self._retries[0][0] <= loop.time():
                 return heapq.heappop(self._retries)[2]
-            if self._fresh:
-                if len(self._fresh) == self.low_water:
+            if self._fresh and not self._breaker.is_open:
+                if len(self._fresh) == self._low_water:
                     self._announce.set()
                 return self._fresh.popleft()
+            if self._breaker.is_open and not self._retries and not self._begun:
+                self._give_up()
             if self._is_closing:
                 return None
             self._wakeup.clear()
@@ -172,24 +181,47 @@ class Lane:
             outcome = await session.deliver(job.update, partial(self._permit, job))
         except LeaseLostError:
             self._end(job, JobOutcome.RELEASED)
+        except DeferredError as error:
+            self._end(job, JobOutcome.DEFERRED, error)
         except DeliveryError as error:
+            self._breaker.note(
+                is_good=not isinstance(error, OUTAGE),
+                is_timeout=isinstance(error, DeliveryTimeoutError),
+            )
             self._after_failure(job, error)
         except Exception as error:
             logger.exception("Delivering the pass %s failed unexpectedly.", job.row.remote_id)
             self._end(job, JobOutcome.FAILED, BugError(f"{type(error).__name__}: {error}"))
         else:
+            self._breaker.note(is_good=True)
             self._end(job, JobOutcome(outcome.value))
+        if self._breaker.is_open:
+            # Idle workers look whether this was the last card that was begun.
+            self._wakeup.set()
+
+    def _give_up(self) -> None:
+        """The provider is still down after all that was begun: leave the rest to the next run."""
+        if self.has_given_up:
+            return
+        logger.error("The provider of %r is down; the rest is deferred.", self.wallet.alias)
+        self.has_given_up = True
+        self._is_accepting = False
+        while self._fresh:
+            self._end(self._fresh.popleft(), JobOutcome.DEFERRED, _provider_is_down())
+        self._announce.set()
 
     async def _permit(self, job: Job) -> None:
         needed = self.wallet.timeout_seconds + LEASE_MARGIN_SECONDS
         job.lease.check(job.row.pk, needed_seconds=needed)
-        await self._limiter.wait()
+        if self.limiter.pause_seconds > LONGEST_RETRY_AFTER_SECONDS:
+            raise DeferredError("The provider asked all cards of the wallet to wait.")
+        await self.limiter.wait(self._announce.set)
         job.lease.check(job.row.pk, needed_seconds=needed)
         job.requests += 1
 
     def _after_failure(self, job: Job, error: DeliveryError) -> None:
         if isinstance(error, RateLimitedError) and error.retry_after_seconds:
-            self._limiter.pause(error.retry_after_seconds)
+            self.limiter.pause(error.retry_after_seconds)
         try:
             delay = self._policy.delay_after(job.attempts, error)
         except DeferredError as deferred:
@@ -212,47 +244,48 @@ class Lane:
         job.finish(outcome, error)
         self.finished.append(job)
         # While there is more to do the caller is not woken for every single job.
-        if not self._fresh or len(self.finished) >= self.low_water:
+        if not self._fresh or len(self.finished) >= self._low_water:
             self._announce.set()
 
 
-class DeliveryThread:
-    """Runs lanes in an event loop of its own.
+def _provider_is_down() -> DeferredError:
+    return DeferredError("The provider is down: the circuit breaker is open.")
 
-    A context manager: leaving it ends all lanes, after their work is done or, when an exception
-    passes through, at once.
+
+class DeliveryThread:
+    """An event loop in a thread of its own, and the sessions with the providers in it.
+
+    Sessions live as long as the thread, so that several runs can share one connection.
     """
 
     def __init__(self) -> None:
-        self.announce = threading.Event()
-        self._served: dict[Lane, Future[None]] = {}
+        self._sessions: dict[Wallet, Session] = {}
+        self._stack = AsyncExitStack()
+        self._connecting = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="wallet-delivery", daemon=True)
-
-    def __enter__(self) -> Self:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            for lane in self._served:
-                self.call(lane.close)
-            wait(self._served.values())
-        self.call(self._loop.stop)
-        self._thread.join(timeout=None if exc_type is None else ABORT_SECONDS)
-
-    def serve(self, lane: Lane) -> None:
-        """Start the lane's workers."""
-        self._served[lane] = asyncio.run_coroutine_threadsafe(lane.run(), self._loop)
+    def serve(self, lane: Lane) -> Future[None]:
+        """Start the lane's workers; the future ends when the lane is closed and empty."""
+        return asyncio.run_coroutine_threadsafe(lane.run(self._connect), self._loop)
 
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Run a function of a lane's in the loop's thread, soon."""
         self._loop.call_soon_threadsafe(function, *args)
+
+    def close(self) -> None:
+        """End the sessions and the loop; what still runs in it is cancelled."""
+        closing = asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)
+        wait([closing], timeout=ABORT_SECONDS)
+        self.call(self._loop.stop)
+        self._thread.join(timeout=ABORT_SECONDS)
+
+    async def _connect(self, wallet: Wallet) -> Session:
+        async with self._connecting:
+            if wallet not in self._sessions:
+                self._sessions[wallet] = await self._stack.enter_async_context(wallet.connect())
+            return self._sessions[wallet]
 
     def _serve(self) -> None:
         # The runner cancels and awaits whatever is left when the loop stops.

@@ -7,10 +7,11 @@ Memory does not grow with the number of due cards: only so many are claimed ahea
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import wait
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
@@ -19,10 +20,12 @@ from ..conf import get_conf
 from ..exceptions import DeliveryError
 from ..models import DatabaseNow, SyncRun, WalletPass
 from ..wallets.base import Wallet
+from .breaker import ARMED_ABOVE, Breaker
 from .delivery import DeliveryThread, Lane
 from .jobs import Job, JobOutcome
 from .leases import Lease, claim
 from .ledger import Ledger
+from .limits import RateLimiter, slot_source_for
 from .rendering import Renderer
 from .retry import RetryPolicy
 from .shares import Share
@@ -60,7 +63,8 @@ class Engine:
 
     `scopes` gives the conditions that together make the selection, anew at each call. `beat` is
     called every 30 s and says whether the run is still ours. With `waits_for_others` the drain
-    ends only when no other worker holds a due pass of the selection either.
+    ends only when no other worker holds a due pass of the selection either. A `thread` that is
+    given is used and left open.
     """
 
     def __init__(  # noqa: PLR0913
@@ -73,6 +77,7 @@ class Engine:
         worker: str,
         beat: Callable[[], bool] | None = None,
         waits_for_others: bool = False,
+        thread: DeliveryThread | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         conf = get_conf()
@@ -86,7 +91,9 @@ class Engine:
         self._keep_run_alive = beat
         self._waits_for_others = waits_for_others
         self._on_progress = on_progress
-        self._thread: DeliveryThread | None = None
+        self._thread = thread
+        self._owns_thread = thread is None
+        self._announce = threading.Event()
         self._leases: list[Lease] = []
         self._claimed = 0
         self._started = self._last_beat = self._last_flush = time.monotonic()
@@ -102,17 +109,30 @@ class Engine:
         The first KeyboardInterrupt finishes and records what was begun; a second one passes
         through, and the leases of what was in flight run out by themselves.
         """
-        with ExitStack() as stack:
+        try:
             self._begin_cycle()
-            while True:
-                try:
-                    if not self._advance(stack):
-                        return
-                except KeyboardInterrupt:
-                    if self.is_stopped:
-                        raise
-                    logger.warning("Stopping: what was begun is finished and recorded.")
-                    self.stop()
+            while self._advance_unless_interrupted():
+                pass
+            self._close_lanes()
+        finally:
+            if self._owns_thread and self._thread is not None:
+                self._thread.close()
+
+    def _advance_unless_interrupted(self) -> bool:
+        try:
+            return self._advance()
+        except KeyboardInterrupt:
+            if self.is_stopped:
+                raise
+            logger.warning("Stopping: what was begun is finished and recorded.")
+            self.stop()
+            return True
+
+    def _close_lanes(self) -> None:
+        for share in self.shares:
+            if share.lane and share.served and self._thread:
+                self._thread.call(share.lane.close)
+        wait([share.served for share in self.shares if share.served])
 
     def stop(self) -> None:
         """Claim no more and give back what nobody has begun."""
@@ -168,7 +188,7 @@ class Engine:
             mine &= ~Q(pk__in=[job.row.pk for _, job in self.unsuccessful])
         return (mine & scope for scope in self._scopes())
 
-    def _advance(self, stack: ExitStack) -> bool:
+    def _advance(self) -> bool:
         """Move everything on that can move; return False when the selection is drained."""
         if time.monotonic() - self._started > self._most_seconds and not self.is_stopped:
             logger.warning("The run reached its time limit of %.0f s.", self._most_seconds)
@@ -177,19 +197,21 @@ class Engine:
         has_fed = False
         for share in self.shares:
             if self._wants_more(share):
-                self._feed(share, stack)
+                self._feed(share)
                 has_fed = True
+            self._book_slots(share)
             share.collect()
         is_busy = any(share.in_flight or not share.is_drained for share in self.shares)
         self._flush(is_last=not is_busy)
         self._show_progress()
         if is_busy:
-            if not has_fed and self._thread:
-                self._thread.announce.wait(TICK_SECONDS)
-                self._thread.announce.clear()
+            if not has_fed:
+                self._announce.wait(TICK_SECONDS)
+                self._announce.clear()
             return True
         if self.is_stopped:
             return False
+        self._defer_rest()
         if self._has_news:
             # A pass whose card changed during its own delivery is due again.
             self._begin_cycle()
@@ -201,12 +223,20 @@ class Engine:
             return True
         return False
 
+    def _defer_rest(self) -> None:
+        """Put on record what a wallet whose provider is down was not even claimed for."""
+        for share in self.shares:
+            if share.lane and share.lane.has_given_up and not share.is_deferred:
+                share.is_deferred = True
+                for scope in self._open_scopes(share.wallet.alias):
+                    share.counts += self._ledger.defer(share.wallet.alias, scope)
+
     def _is_held_elsewhere(self) -> bool:
         held = WalletPass.objects.due().filter(lease_until__gte=DatabaseNow())
         return any(
             held.filter(scope).exists()
             for share in self.shares
-            if not share.stopped_by
+            if not share.is_over
             for scope in self._open_scopes(share.wallet.alias)
         )
 
@@ -222,7 +252,7 @@ class Engine:
         waiting = lane.waiting
         return share.in_flight - waiting < self._batch_size // 2 and waiting < MOST_WAITING
 
-    def _feed(self, share: Share, stack: ExitStack) -> None:
+    def _feed(self, share: Share) -> None:
         if share.scope is None:
             return
         size = self._batch_size
@@ -240,20 +270,35 @@ class Engine:
         share.ready += [job for job in jobs if job.outcome is not None]
         if to_deliver:
             share.in_flight += len(to_deliver)
-            self._call_lane(share, to_deliver, stack)
+            self._call_lane(share, to_deliver)
 
-    def _call_lane(self, share: Share, jobs: list[Job], stack: ExitStack) -> None:
+    def _call_lane(self, share: Share, jobs: list[Job]) -> None:
         if self._thread is None:
-            self._thread = stack.enter_context(DeliveryThread())
+            self._thread = DeliveryThread()
         if share.lane is None:
             share.lane = Lane(
                 share.wallet,
-                self._policy,
-                announce=self._thread.announce,
+                policy=self._policy,
+                limiter=RateLimiter(slot_source_for(share.wallet)),
+                breaker=Breaker(is_armed=self._is_large(share)),
+                announce=self._announce,
                 low_water=max(1, self._batch_size // 2),
             )
-            self._thread.serve(share.lane)
+            share.served = self._thread.serve(share.lane)
         self._thread.call(share.lane.add, jobs)
+
+    def _is_large(self, share: Share) -> bool:
+        """Whether the breaker is armed: small runs take every card through its attempts."""
+        due = 0
+        for scope in self._open_scopes(share.wallet.alias):
+            due += WalletPass.objects.due().filter(scope)[: ARMED_ABOVE + 1].count()
+            if due > ARMED_ABOVE:
+                return True
+        return False
+
+    def _book_slots(self, share: Share) -> None:
+        if share.lane and self._thread and (slots := share.lane.limiter.book_needed()):
+            self._thread.call(share.lane.limiter.grant, slots)
 
     def _flush(self, *, is_last: bool) -> None:
         now = time.monotonic()

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Case, F, PositiveSmallIntegerField, QuerySet, Value, When
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from ..conf import get_conf
-from ..exceptions import DeliveryError
+from ..exceptions import DeferredError, DeliveryError
 from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
 from .jobs import Job, JobOutcome
 
 logger = logging.getLogger("loyalty_wallet.sync")
+
+
+MOST_LISTED = 1000
 
 
 class Ledger:
@@ -52,13 +55,40 @@ class Ledger:
             if counts or requests:
                 counts["attempts"] = sum(job.attempts for job in ours)
                 counts["requests"] = requests
-                if self._run is not None:
-                    SyncBatch.objects.using(self._using).create(
-                        run=self._run, worker=self._worker, wallet=alias, counts=dict(counts)
-                    )
+                self._write_batch(alias, counts)
         for job in jobs:
             job.lease.pks.discard(job.row.pk)
         return counts
+
+    def defer(self, alias: str, scope: Q) -> Counter[str]:
+        """Put due passes that nobody has claimed on record as deferred; return their count.
+
+        Only so many get a failure of their own as a report lists: an outage of a million cards
+        must not write a million rows an hour.
+        """
+        if self._run is None:
+            return Counter()
+        with transaction.atomic(using=self._using):
+            untried = self._passes.due().unleased().filter(scope)
+            listed = list(untried.order_by("due_at").values_list("pk", flat=True)[:MOST_LISTED])
+            deferred = untried.update(
+                last_run=self._run,
+                last_code=DeferredError.code,
+                last_outcome=JobOutcome.DEFERRED.value,
+            )
+            if deferred:
+                error = DeferredError("The provider is down; the pass was not tried.")
+                SyncFailure.objects.using(self._using).bulk_create(
+                    _failure_row(self._run, pk, error, attempts=0) for pk in listed
+                )
+                self._write_batch(alias, Counter({JobOutcome.DEFERRED.value: deferred}))
+        return Counter({JobOutcome.DEFERRED.value: deferred})
+
+    def _write_batch(self, alias: str, counts: Counter[str]) -> None:
+        if self._run is not None:
+            SyncBatch.objects.using(self._using).create(
+                run=self._run, worker=self._worker, wallet=alias, counts=dict(counts)
+            )
 
     def _still_ours(self, jobs: Sequence[Job]) -> list[Job]:
         holders = dict(
@@ -160,7 +190,8 @@ class Ledger:
         self._report_set_aside(jobs)
         if self._run is not None:
             SyncFailure.objects.using(self._using).bulk_create(
-                _failure_row(self._run, job) for job in jobs
+                _failure_row(self._run, job.row.pk, job.failure, attempts=job.attempts)
+                for job in jobs
             )
 
     def _release(self, jobs: Sequence[Job]) -> None:
@@ -217,16 +248,15 @@ def _counting_towards_set_aside(failure: type[DeliveryError]) -> dict[str, Any]:
     }
 
 
-def _failure_row(run: SyncRun, job: Job) -> SyncFailure:
-    error = job.failure
+def _failure_row(run: SyncRun, pk: int, error: DeliveryError, *, attempts: int) -> SyncFailure:
     return SyncFailure(
         run=run,
-        wallet_pass_id=job.row.pk,
+        wallet_pass_id=pk,
         code=error.code,
         message=error.message,
         http_status=error.http_status,
         reason=error.reason,
-        attempts=job.attempts,
+        attempts=attempts,
         is_retryable=error.is_retryable,
         failed_at=timezone.now(),
     )

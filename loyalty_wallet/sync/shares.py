@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 from django.db.models import Q
 
@@ -21,6 +22,8 @@ class Share:
         self.wallet = wallet
         self.renderer = renderer
         self.lane: Lane | None = None
+        self.served: Future[None] | None = None
+        self.is_deferred = False
         self.ready: list[Job] = []
         self.in_flight = 0
         self.counts: Counter[str] = Counter()
@@ -37,9 +40,16 @@ class Share:
         return self.stopped_by is None or bool(self.lane and self.lane.has_authenticated)
 
     @property
+    def is_over(self) -> bool:
+        """Whether this run claims no more for the wallet: it is stopped, or its provider down."""
+        return self.lane is not None and (
+            self.lane.stopped_by is not None or self.lane.has_given_up
+        )
+
+    @property
     def is_drained(self) -> bool:
         """Whether nothing is left to claim for now."""
-        return self.scope is None or self.stopped_by is not None
+        return self.scope is None or self.is_over
 
     def begin(self, scopes: Iterator[Q]) -> None:
         self.scopes = scopes

@@ -64,7 +64,11 @@ class PassUpdate:
 
 
 class Session(ABC):
-    """An open connection to the provider, for one event loop."""
+    """An open connection to the provider, for one event loop and any number of runs."""
+
+    @abstractmethod
+    def begin_run(self) -> None:
+        """Forget what earlier runs met: a program that was refused then is tried again."""
 
     @abstractmethod
     async def authenticate(self) -> None:

@@ -1,9 +1,6 @@
-"""The ladder and the limiter."""
+"""The ladder."""
 
 from __future__ import annotations
-
-import asyncio
-import time
 
 import pytest
 
@@ -13,7 +10,6 @@ from loyalty_wallet.exceptions import (
     RejectedError,
     UnavailableError,
 )
-from loyalty_wallet.sync.limits import RateLimiter
 from loyalty_wallet.sync.retry import RetryPolicy
 
 
@@ -51,55 +47,3 @@ def test_a_provider_that_asks_for_too_much_is_deferred() -> None:
     assert policy.delay_after(1, RateLimitedError("429", retry_after_seconds=30)) == 30
     with pytest.raises(DeferredError):
         policy.delay_after(1, RateLimitedError("429", retry_after_seconds=31))
-
-
-def start_times(limiter: RateLimiter, count: int) -> list[float]:
-    """Return when `count` tasks that begin together may send."""
-
-    async def main() -> list[float]:
-        async def one() -> float:
-            await limiter.wait()
-            return time.monotonic()
-
-        return await asyncio.gather(*(one() for _ in range(count)))
-
-    return sorted(asyncio.run(main()))
-
-
-def test_no_second_has_more_requests_than_the_limit() -> None:
-    """Requests are spaced evenly, with no burst at the start."""
-    starts = start_times(RateLimiter(100), 60)
-    for first, later in zip(starts, starts[50:], strict=False):
-        assert later - first >= 0.49
-
-
-def test_without_a_limit_nobody_waits() -> None:
-    """None lifts the limit: everybody starts before anybody has slept."""
-    limiter = RateLimiter(None)
-
-    async def main() -> bool:
-        waits = [asyncio.ensure_future(limiter.wait()) for _ in range(1000)]
-        await asyncio.sleep(0)
-        return all(wait.done() for wait in waits)
-
-    assert asyncio.run(main())
-
-
-def test_a_pause_also_holds_back_who_booked_before_it() -> None:
-    """A slot booked before the pause is void, and the line stays evenly spaced after it."""
-
-    async def main() -> list[float]:
-        limiter = RateLimiter(50)
-        began = time.monotonic()
-        waits = [asyncio.ensure_future(limiter.wait()) for _ in range(5)]
-        await asyncio.sleep(0.01)
-        limiter.pause(0.3)
-        moments = []
-        for wait in waits:
-            await wait
-            moments.append(time.monotonic() - began)
-        return moments
-
-    moments = asyncio.run(main())
-    assert all(moment >= 0.3 for moment in moments[1:])
-    assert moments[-1] - moments[1] >= 0.05

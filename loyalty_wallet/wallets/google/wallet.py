@@ -113,12 +113,15 @@ class GoogleWallet(Wallet):
 
 
 class GoogleSession(Session):
-    """Delivers objects, and their classes once each."""
+    """Delivers objects, and their classes once a run."""
 
     def __init__(self, client: GoogleClient, *, timeout_seconds: float) -> None:
         self._client = client
         self._timeout_seconds = timeout_seconds
         self._classes: dict[str, asyncio.Task[None]] = {}
+
+    def begin_run(self) -> None:
+        self._classes = {}
 
     async def authenticate(self) -> None:
         await self._client.authenticate()

@@ -1,0 +1,153 @@
+"""The circuit breaker: plainly down is plainly down, and nothing less."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from loyalty_wallet.emulator import GoogleEmulator
+from loyalty_wallet.models import LoyaltyCard, SyncFailure, WalletPass
+from loyalty_wallet.sync import Selection, sync_wallet_passes
+from loyalty_wallet.sync.breaker import Breaker
+from tests.shopfront import Configure
+
+MakeCards = Callable[[int], list[LoyaltyCard]]
+
+
+def note(breaker: Breaker, answers: str) -> None:
+    """Let it see good (g), bad (b) and late (t) attempts."""
+    for answer in answers:
+        breaker.note(is_good=answer == "g", is_timeout=answer == "t")
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_open"),
+    [
+        ("b" * 19, False),
+        ("b" * 20, True),
+        ("g" * 5 + "b" * 19, False),
+        ("g" * 5 + "b" * 20, True),
+        ("gbbb" * 50, False),
+        ("t" * 19 + "g" + "t" * 19, True),
+        ("g" * 200 + "t" * 19, False),
+        ("g" * 200 + "t" * 20, True),
+        ("g" * 1000, False),
+    ],
+)
+def test_it_opens_when_the_provider_is_plainly_down(answers: str, is_open: bool) -> None:
+    """80 % of the last 50 attempts, of at least 20; or 20 timeouts in a row."""
+    breaker = Breaker(is_armed=True)
+    note(breaker, answers)
+    assert breaker.is_open is is_open
+
+
+def test_it_closes_when_the_provider_is_back() -> None:
+    """8 good ones of the last 10; and it takes a new outage to open it again."""
+    breaker = Breaker(is_armed=True)
+    note(breaker, "b" * 30 + "g" * 7)
+    assert breaker.is_open
+    note(breaker, "g")
+    assert not breaker.is_open
+    note(breaker, "b" * 10)
+    assert not breaker.is_open
+
+
+def test_unarmed_it_stays_closed() -> None:
+    """Small runs take every card through all its attempts."""
+    breaker = Breaker(is_armed=False)
+    note(breaker, "b" * 500)
+    assert not breaker.is_open
+
+
+def test_a_partial_outage_never_opens_it() -> None:
+    """30 % at random is where retries pay."""
+    chance = random.Random(7)
+    breaker = Breaker(is_armed=True)
+    for _ in range(20_000):
+        breaker.note(is_good=chance.random() > 0.3)
+        assert not breaker.is_open
+
+
+@pytest.mark.django_db
+class TestOutage:
+    def test_few_requests_and_everything_on_record(
+        self, google: GoogleEmulator, right_cards: MakeCards
+    ) -> None:
+        """Case 19, small: the run ends early, failed and deferred are all, the next run heals."""
+        right_cards(400)
+        WalletPass.objects.touch(is_forced=True)
+        google.fail(status=503)
+
+        report = sync_wallet_passes()
+
+        assert len(google.object_requests) <= 200
+        assert report.status == "failed"
+        assert report.cards["failed"] + report.cards["deferred"] == 400
+        assert report.cards["left"] == 0
+        assert len(report.failed_card_ids) == 400
+        assert {failure.code for failure in report.failures} == {"unavailable", "deferred"}
+        assert WalletPass.objects.due().unleased().count() == 400
+
+        google.heal()
+        assert sync_wallet_passes().cards["synced"] == 400
+        assert not SyncFailure.objects.open().exists()
+
+    def test_up_to_a_hundred_due_passes_get_all_their_attempts(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """The runbook holds to the letter for small runs."""
+        right_cards(40)
+        configure(RETRY_DELAYS=[0.01, 0.01, 0.01])
+        WalletPass.objects.touch(is_forced=True)
+        google.fail(status=503)
+
+        report = sync_wallet_passes()
+
+        assert report.cards["failed"] == 40
+        assert len(google.object_requests) == 160
+
+    def test_a_short_outage_is_survived_within_the_run(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """Case 21, small: what was begun finds Google back, and the rest goes on."""
+        right_cards(150)
+        configure(RETRY_DELAYS=[0.3, 0.6, 1.2])
+        WalletPass.objects.touch(is_forced=True)
+        google.fail(status=503, times=40)
+
+        report = sync_wallet_passes()
+
+        assert report.cards["synced"] == 150
+        assert report.failed_card_ids == ()
+
+    def test_a_random_third_of_failures_is_worked_off(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """Case 22, small: no card has more than four attempts, and none is deferred."""
+        cards = right_cards(150)
+        configure(RETRY_DELAYS=[0.02, 0.05, 0.1])
+        WalletPass.objects.touch(is_forced=True)
+        google.fail(status=503, probability=0.3)
+
+        report = sync_wallet_passes()
+
+        assert report.cards["deferred"] == 0
+        assert report.cards["failed"] <= 10
+        assert max(len(google.requests_for(card.google_object_id)) for card in cards) <= 4
+
+    def test_deferred_passes_can_be_taken_up_by_their_run(
+        self, google: GoogleEmulator, right_cards: MakeCards
+    ) -> None:
+        """--run takes what that run deferred, claimed or not."""
+        right_cards(300)
+        WalletPass.objects.touch(is_forced=True)
+        google.fail(status=503)
+        outage = sync_wallet_passes()
+        google.heal()
+        assert outage.run_id is not None
+
+        report = sync_wallet_passes(selection=Selection.of_run(outage.run_id))
+
+        assert report.cards["synced"] == 300
