@@ -1,0 +1,149 @@
+"""README.md names all that there is, and nothing that there is not."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import jsonschema
+import pytest
+from django.core.management import load_command_class
+
+from loyalty_wallet import checks
+from loyalty_wallet.conf import Conf
+from loyalty_wallet.exceptions import failure_classes
+from loyalty_wallet.registry import _options_of
+from loyalty_wallet.sync.report import report_schema
+from loyalty_wallet.wallets.google import GoogleWallet
+from project import settings as project_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = {
+    "demo": "project",
+    "install_wallet_schedule": "loyalty_wallet",
+    "sync_wallet_passes": "loyalty_wallet",
+    "wallet_emulator": "loyalty_wallet",
+}
+# Those that every command of Django's has.
+DJANGOS_OPTIONS = {
+    "--force-color",
+    "--help",
+    "--no-color",
+    "--pythonpath",
+    "--settings",
+    "--skip-checks",
+    "--traceback",
+    "--verbosity",
+    "--version",
+    "-h",
+    "-v",
+}
+# Options of other programs that the page mentions.
+FOREIGN_OPTIONS = {"--scheduler"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def table(*header: str) -> list[list[str]]:
+    """Return the cells of the one table with this header."""
+    [body] = re.findall(
+        rf"^\| {re.escape(' | '.join(header))} \|\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE
+    )
+    rows = [line.strip().strip("|") for line in body.strip().splitlines()]
+    return [[cell.strip() for cell in row.split(" | ")] for row in rows]
+
+
+def first_column(*header: str) -> set[str]:
+    return {row[0].strip("`") for row in table(*header)}
+
+
+def command_options(name: str) -> set[str]:
+    parser = load_command_class(COMMANDS[name], name).create_parser("manage.py", name)
+    return set(parser._option_string_actions) - DJANGOS_OPTIONS
+
+
+def test_settings_are_those_that_exist() -> None:
+    """Each key of LOYALTY_WALLET has a row, and each row is a key."""
+    assert first_column("Key", "Default", "Meaning") == {item.name.upper() for item in fields(Conf)}
+
+
+def test_options_of_the_google_wallet_are_those_that_exist() -> None:
+    """Each keyword of the wallet's constructor has a row that says whether it is required."""
+    required, optional = _options_of(GoogleWallet)
+    rows = {row[0].strip("`"): row[1] for row in table("Option", "Default", "Meaning")}
+    assert set(rows) == {*required, *optional}
+    assert {name for name, default in rows.items() if default == "required"} == set(required)
+
+
+def test_failure_codes_are_those_that_exist() -> None:
+    """Each code has a row, in the order of the list, that says whether it is tried again."""
+    rows = table("Code", "Tried again at once", "Cause", "What to do")
+    failures = failure_classes()
+    assert [row[0].strip("`") for row in rows] == list(failures)
+    for (code, again, *_), failure in zip(rows, failures.values(), strict=True):
+        if code != "`deferred`":
+            assert again.startswith("yes") is failure.is_retryable, code
+        assert ("stops the wallet" in again) is failure.stops_wallet, code
+
+
+def test_checks_are_those_that_exist() -> None:
+    """Each id of a system check has a row, and each row is such an id."""
+    source = Path(checks.__file__).read_text(encoding="utf-8")
+    assert first_column("Check", "It means") == set(re.findall(r'id="([\w.]+)"', source))
+
+
+def test_environment_variables_are_those_that_work() -> None:
+    """Each variable that the reference project reads has a row, and each row is one."""
+    source = Path(project_settings.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r'_(?:text|flag|number)\(\s*"([A-Z_]+)"', source))
+    assert first_column("Variable", "Default", "Meaning") == read
+
+
+def test_exit_statuses_are_those_of_the_command() -> None:
+    """The table has each status that the command's own help names."""
+    command = load_command_class("loyalty_wallet", "sync_wallet_passes")
+    statuses = set(re.findall(r"(?:: |, )(\d) ", command.help))
+    assert first_column("Exit status", "Meaning") == statuses
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_and_its_options_are_named(name: str) -> None:
+    """Whoever reads the page knows what each command can do."""
+    assert f"`{name}`" in README or f"`manage.py {name}`" in README
+    missing = {option for option in command_options(name) if f"`{option}" not in README}
+    assert not missing
+
+
+def test_no_option_is_named_that_does_not_exist() -> None:
+    """An option that was renamed does not live on in the page."""
+    known = FOREIGN_OPTIONS.union(*(command_options(name) for name in COMMANDS))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+def test_paths_exist() -> None:
+    """Each file or folder of the repository that the page names is there."""
+    paths = set(re.findall(r"`((?:loyalty_wallet|project|tests|\.ci)/[\w./]*)`", README))
+    assert paths
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_compiles_and_imports_what_exists(code: str) -> None:
+    """Examples are Python, and what they import from us is there."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("loyalty_wallet"):
+            module = importlib.import_module(node.module or "")
+            assert [name.name for name in node.names if not hasattr(module, name.name)] == []
+
+
+def test_example_of_the_report_keeps_the_schema() -> None:
+    """What the page shows as a report could be one."""
+    [example] = blocks("json")
+    jsonschema.validate(json.loads(example), report_schema())
