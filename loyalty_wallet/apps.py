@@ -10,7 +10,8 @@ class LoyaltyWalletConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, sync
+        from . import checks, queueing, sync
 
         checks.register()
         sync.connect()
+        queueing.connect()

@@ -46,6 +46,8 @@ class Conf:
     """`auto`, `skip_locked` or `cas`: how passes are claimed."""
     rate_limit_redis_url: str = ""
     """Book requests in this Redis instead of the database."""
+    workers: int = 1
+    """Celery workers that a scheduled run wakes, itself included."""
     max_run_seconds: float = 3000
     """A run stops claiming after this long and leaves the rest to the next one."""
     recreate_missing: bool = True
@@ -150,6 +152,7 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
         "'auto', 'skip_locked' or 'cas'",
     ),
     ("rate_limit_redis_url", lambda value: isinstance(value, str), "a URL"),
+    ("workers", lambda value: isinstance(value, int) and 1 <= value <= 64, "from 1 to 64"),
     ("max_run_seconds", lambda value: _is_number(value) and value > 0, "a positive number"),
     ("recreate_missing", lambda value: isinstance(value, bool), "True or False"),
     ("set_aside_after", lambda value: isinstance(value, int) and value >= 1, "at least 1"),

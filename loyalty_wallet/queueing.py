@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
 from django.utils import timezone
 
-from .models import SyncRun
+from . import signals
+from .models import SyncRun, WalletPass
 
 logger = logging.getLogger("loyalty_wallet.queueing")
+
+SYNC_CARD = "loyalty.sync_card"
+DRAIN_RUN = "loyalty.drain_run"
+MOST_MESSAGES = 100
+"""Cards of one change that are pushed in real time; an import of more is left to the next run."""
+REST_SECONDS = 30
+"""How long no message is tried after the broker has refused one: no request waits for it twice."""
+
+_broker_is_down_until = 0.0
+
+
+def connect() -> None:
+    """Let touched passes wake a worker after the commit."""
+    signals.passes_touched.connect(_wake_for_cards, dispatch_uid="loyalty_wallet.wake_for_cards")
 
 
 def has_broker() -> bool:
@@ -26,26 +44,60 @@ def has_broker() -> bool:
 def enqueue_run(run: SyncRun) -> None:
     """Have a worker carry out a queued run, once the transaction that made it is committed.
 
-    Raises RuntimeError when there is no broker.
+    A broker that does not take it leaves a failed run on record; its passes stay due. Raises
+    RuntimeError when there is no broker.
     """
     if not has_broker():
         raise RuntimeError(
             "Celery has no broker: set REDIS_URL, or run manage.py sync_wallet_passes."
         )
-    transaction.on_commit(partial(_send, run.pk), robust=True)
+    _after_commit(partial(_send_run, run.pk))
 
 
-def _send(run_id: int) -> None:
-    from .tasks import drain_run
+def wake_workers(run: SyncRun, count: int) -> None:
+    """Ask `count` more workers to help with a run that is going."""
+    for _ in range(count if has_broker() else 0):
+        _publish(DRAIN_RUN, run.pk)
 
-    try:
-        drain_run.apply_async(args=(run_id,), retry=False)
-    except Exception as error:
-        logger.exception("The broker did not take run %s; its passes stay due.", run_id)
+
+def _wake_for_cards(*, card_keys: list[str], **_: Any) -> None:
+    if 0 < len(card_keys) <= MOST_MESSAGES and has_broker():
+        _after_commit(partial(_send_cards, card_keys))
+
+
+def _send_cards(card_keys: list[str]) -> None:
+    for key in card_keys:
+        if not _publish(SYNC_CARD, key):
+            return
+
+
+def _send_run(run_id: int) -> None:
+    if not _publish(DRAIN_RUN, run_id, always=True):
         now = timezone.now()
         SyncRun.objects.filter(pk=run_id, status=SyncRun.Status.QUEUED).update(
             status=SyncRun.Status.FAILED,
             started_at=now,
             finished_at=now,
-            error=f"The broker did not take the run: {type(error).__name__}. Its passes stay due.",
+            error="The broker did not take the run. Its passes stay due.",
         )
+
+
+def _publish(task: str, argument: int | str, *, always: bool = False) -> bool:
+    """Send one message; a broker that is down costs a log line and then a rest."""
+    from celery import current_app
+
+    global _broker_is_down_until
+    if not always and time.monotonic() < _broker_is_down_until:
+        return False
+    try:
+        current_app.send_task(task, args=(argument,), retry=False)
+    except Exception:
+        _broker_is_down_until = time.monotonic() + REST_SECONDS
+        logger.exception("The broker took no message; what is due waits for the next run.")
+        return False
+    _broker_is_down_until = 0.0
+    return True
+
+
+def _after_commit(send: Callable[[], None]) -> None:
+    transaction.on_commit(send, using=router.db_for_write(WalletPass), robust=True)

@@ -1,29 +1,80 @@
-"""The Celery tasks. Messages carry ids only; a lost message costs delay, never a card."""
+"""The Celery tasks. Messages carry ids only; a lost message costs delay, never a card.
+
+`acks_late` alone does not survive a killed worker process; with `reject_on_worker_lost` the
+message comes back, and the leases in the tables keep a second copy from doing harm.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 
+from .conf import get_conf
 from .models import SyncRun
+from .queueing import DRAIN_RUN, SYNC_CARD, wake_workers
+from .sync import deliver_due_card, help_with_run, resume_dead_run
 from .sync import sync_wallet_passes as sync
 
-# `acks_late` alone does not survive a killed worker process; with `reject_on_worker_lost` the
-# message comes back, and the leases in the tables keep a second copy from doing harm.
-
-
-@shared_task(name="loyalty.sync_wallet_passes", acks_late=True, reject_on_worker_lost=True)
-def sync_wallet_passes() -> dict[str, Any]:
-    """Bring everything that is due up to date; return the report."""
-    return sync(trigger=SyncRun.Trigger.SCHEDULE).as_dict()
+RUN_SECONDS = 55 * 60
+"""A run ends within the hour and within the broker's visibility timeout."""
 
 
 @shared_task(
-    name="loyalty.drain_run", ignore_result=True, acks_late=True, reject_on_worker_lost=True
+    name="loyalty.sync_wallet_passes",
+    acks_late=True,
+    reject_on_worker_lost=True,
+    soft_time_limit=RUN_SECONDS,
+    time_limit=RUN_SECONDS + 60,
+)
+def sync_wallet_passes() -> dict[str, Any]:
+    """Bring everything that is due up to date, with all workers; return the report."""
+    return sync(
+        trigger=SyncRun.Trigger.SCHEDULE,
+        on_open=lambda run: wake_workers(run, get_conf().workers - 1),
+        stop_on=SoftTimeLimitExceeded,
+    ).as_dict()
+
+
+@shared_task(
+    name=DRAIN_RUN,
+    ignore_result=True,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    soft_time_limit=RUN_SECONDS,
+    time_limit=RUN_SECONDS + 60,
 )
 def drain_run(run_id: int) -> None:
-    """Carry out a queued run; one that has begun or ended already is left alone."""
-    run = SyncRun.objects.filter(pk=run_id, status=SyncRun.Status.QUEUED).first()
-    if run is not None:
-        sync(run=run)
+    """Carry out a queued run, or help with one that is going; one that has ended is left alone."""
+    run = SyncRun.objects.filter(pk=run_id).first()
+    if run is None:
+        return
+    if run.status == SyncRun.Status.QUEUED:
+        sync(run=run, stop_on=SoftTimeLimitExceeded)
+    elif run.status == SyncRun.Status.RUNNING:
+        help_with_run(run, stop_on=SoftTimeLimitExceeded)
+
+
+@shared_task(
+    name=SYNC_CARD,
+    ignore_result=True,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    soft_time_limit=120,
+    time_limit=180,
+)
+def sync_card(card_key: str) -> None:
+    """Deliver one card right after its change; nothing happens if that has been done already."""
+    deliver_due_card(card_key)
+
+
+@shared_task(
+    name="loyalty.resume_wallet_sync",
+    ignore_result=True,
+    soft_time_limit=RUN_SECONDS,
+    time_limit=RUN_SECONDS + 60,
+)
+def resume_wallet_sync() -> None:
+    """Resume a full run whose process died; meant for every minute, and mostly does nothing."""
+    resume_dead_run(stop_on=SoftTimeLimitExceeded)

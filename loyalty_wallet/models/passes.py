@@ -48,7 +48,7 @@ class WalletPassQuerySet(models.QuerySet["WalletPass"]):
     def set_aside(self) -> Self:
         return self.filter(state=WalletPass.State.SET_ASIDE)
 
-    def touch(self, *, priority: int | None = None, is_forced: bool = False) -> int:
+    def touch(self, *, priority: int | None = None) -> int:
         """Mark these passes as due, in the caller's transaction; return how many there are.
 
         The oldest `due_at` is kept, so that it says since when the phone is wrong. A pass that
@@ -69,8 +69,6 @@ class WalletPassQuerySet(models.QuerySet["WalletPass"]):
         }
         if priority is not None:
             changes["priority"] = priority
-        if is_forced:
-            changes["is_forced"] = True
         return self.update(**changes)
 
 

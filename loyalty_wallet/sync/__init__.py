@@ -6,15 +6,25 @@ from .outbox import connect, issue, touch
 from .preview import preview_sync
 from .report import SyncReport
 from .selection import Selection
-from .service import queue_wallet_sync, sync_card_to_wallets, sync_wallet_passes
+from .service import (
+    deliver_due_card,
+    help_with_run,
+    queue_wallet_sync,
+    resume_dead_run,
+    sync_card_to_wallets,
+    sync_wallet_passes,
+)
 
 __all__ = [
     "Selection",
     "SyncReport",
     "connect",
+    "deliver_due_card",
+    "help_with_run",
     "issue",
     "preview_sync",
     "queue_wallet_sync",
+    "resume_dead_run",
     "sync_card_to_wallets",
     "sync_wallet_passes",
     "touch",

@@ -8,9 +8,11 @@ no worker, connection or task, so that a failing card never slows another.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import heapq
 import itertools
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -291,3 +293,21 @@ class DeliveryThread:
         # The runner cancels and awaits whatever is left when the loop stops.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.get_loop().run_forever()
+
+
+_shared: dict[int, DeliveryThread] = {}
+_sharing = threading.Lock()
+
+
+def shared_thread() -> DeliveryThread:
+    """Return this process's own thread, whose connections live as long as the process.
+
+    For real-time deliveries, which would otherwise pay for a handshake each. A forked child gets
+    a thread of its own: its parent's does not run in it.
+    """
+    with _sharing:
+        thread = _shared.get(os.getpid())
+        if thread is None:
+            thread = _shared[os.getpid()] = DeliveryThread()
+            atexit.register(thread.close)
+        return thread

@@ -15,7 +15,7 @@ from django.utils import timezone
 from ..conf import get_conf
 from ..models import SyncState
 from ..sources import get_card_source
-from .outbox import touch
+from .outbox import mark_due
 
 SCOPE = "discovery"
 OVERLAP = timedelta(minutes=10)
@@ -29,7 +29,7 @@ def discover() -> int:
     with transaction.atomic(using=router.db_for_write(SyncState)):
         SyncState.objects.get_or_create(scope=SCOPE)
         state = SyncState.objects.select_for_update().get(scope=SCOPE)
-        touched = touch(get_card_source().changed_since(window_start(state, now)))
+        touched = mark_due(get_card_source().changed_since(window_start(state, now)))
         state.scanned_until = now
         state.save(update_fields=["scanned_until"])
     return touched

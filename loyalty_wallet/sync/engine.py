@@ -56,6 +56,8 @@ class Orders:
     limit: int | None = None
     max_attempts: int | None = None
     max_seconds: float | None = None
+    stop_on: type[BaseException] = KeyboardInterrupt
+    """Besides Ctrl-C: the first one ends the run in order, a second one at once."""
 
 
 class Engine:
@@ -117,11 +119,14 @@ class Engine:
         finally:
             if self._owns_thread and self._thread is not None:
                 self._thread.close()
+            for share in self.shares:
+                if share.served:
+                    share.served.cancel()
 
     def _advance_unless_interrupted(self) -> bool:
         try:
             return self._advance()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, self._orders.stop_on):
             if self.is_stopped:
                 raise
             logger.warning("Stopping: what was begun is finished and recorded.")

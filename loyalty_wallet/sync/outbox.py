@@ -21,18 +21,22 @@ logger = logging.getLogger("loyalty_wallet.sync")
 CHUNK_SIZE = 500
 
 
-def touch(
-    card_keys: Iterable[str],
-    *,
-    wallets: Iterable[str] | None = None,
-    priority: int | None = None,
-    is_forced: bool = False,
-) -> int:
+def touch(card_keys: Iterable[str]) -> int:
     """Mark the passes of these cards as due, and make the ones that their programs ask for.
 
-    Runs in the caller's transaction, so that a change and its delivery cannot be parted. Returns
-    how many passes are due for it.
+    Runs in the caller's transaction, so that a change and its delivery cannot be parted; a worker
+    is woken after the commit. Returns how many passes are due for it.
     """
+    keys = list(_keys(card_keys))
+    total = mark_due(keys)
+    signals.passes_touched.send(sender=WalletPass, card_keys=keys)
+    return total
+
+
+def mark_due(
+    card_keys: Iterable[str], *, wallets: Iterable[str] | None = None, priority: int | None = None
+) -> int:
+    """Do what `touch` does without waking anybody: for a caller that delivers them itself."""
     aliases = None if wallets is None else _configured(wallets)
     total = 0
     with transaction.atomic(using=_database()):
@@ -40,7 +44,7 @@ def touch(
             passes = WalletPass.objects.for_cards(chunk)
             if aliases is not None:
                 passes = passes.filter(wallet__in=aliases)
-            total += passes.touch(priority=priority, is_forced=is_forced)
+            total += passes.touch(priority=priority)
             total += _issue(chunk, aliases, only_automatic=True)
     return total
 

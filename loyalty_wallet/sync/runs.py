@@ -117,6 +117,12 @@ class OpenRun:
         SyncRun.objects.filter(pk=self.run.pk).update(heartbeat_at=DatabaseNow())
 
 
+def find_dead_run() -> SyncRun | None:
+    """Return the full run that is on record as running though its lease has ended."""
+    is_held = SyncState.objects.filter(scope=LEASE_SCOPE, expires_at__gte=DatabaseNow()).exists()
+    return None if is_held else SyncRun.objects.filter(active_key=FULL_RUN).first()
+
+
 def _resumable(run: SyncRun) -> SyncRun | None:
     """Return the dead run that `run` would repeat; one that differs, or died too often, is closed."""
     dead = SyncRun.objects.filter(active_key=FULL_RUN).first()

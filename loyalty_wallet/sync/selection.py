@@ -14,7 +14,7 @@ from ..exceptions import SelectionError
 from ..models import SyncFailure, SyncRun, WalletPass
 from ..registry import get_wallets
 from ..sources import get_card_source
-from .outbox import in_chunks, touch
+from .outbox import in_chunks, mark_due
 
 
 class Kind(StrEnum):
@@ -114,9 +114,9 @@ class Selection:
         wallets = [self.wallet] if self.wallet else None
         match self.kind:
             case Kind.CARDS:
-                touch(self.cards, wallets=wallets, priority=WalletPass.Priority.ASKED)
+                mark_due(self.cards, wallets=wallets, priority=WalletPass.Priority.ASKED)
             case Kind.SINCE:
-                touch(self._changed_keys(), wallets=wallets)
+                mark_due(self._changed_keys(), wallets=wallets)
             case Kind.RUN:
                 for scope in self.scopes():
                     WalletPass.objects.filter(scope).set_aside().touch()

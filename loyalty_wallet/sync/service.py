@@ -15,10 +15,11 @@ from ..models import SyncRun
 from ..redaction import redact
 from ..registry import get_wallets
 from ..wallets.base import Wallet
+from .delivery import shared_thread
 from .discovery import discover
 from .engine import Engine, Orders, Progress
 from .report import CardFailure, SyncReport, count_cards, count_jobs, wallet_counts
-from .runs import OpenRun, worker_name
+from .runs import OpenRun, find_dead_run, worker_name
 from .selection import Kind, Selection
 
 logger = logging.getLogger("loyalty_wallet.sync")
@@ -39,6 +40,8 @@ def sync_wallet_passes(  # noqa: PLR0913
     requested_by: Any = None,
     retry_of: SyncRun | None = None,
     run: SyncRun | None = None,
+    stop_on: type[BaseException] = KeyboardInterrupt,
+    on_open: Callable[[SyncRun], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SyncReport:
     """Bring the selected passes up to date and put the run on record.
@@ -46,7 +49,9 @@ def sync_wallet_passes(  # noqa: PLR0913
     Without a selection: everything that is due, after a look for changes that nobody announced.
     `limit` caps the passes, `max_seconds` the time in which new cards are begun, `max_attempts`
     the attempts of a card. `force` sends what is unchanged, `notify` lets Google tell customers.
-    `run` is a queued run to carry out: its own selection and trigger hold.
+    `run` is a queued run to carry out: its own selection and trigger hold. `on_open` is called
+    with the run when everything to do is marked. The first KeyboardInterrupt or `stop_on` ends the
+    run in order, a second one at once.
 
     Only one full run goes at a time: a second one waits when told to `wait`, and is otherwise put
     on record as `skipped`. Never raises for a provider's fault. Raises SelectionError when the
@@ -63,7 +68,13 @@ def sync_wallet_passes(  # noqa: PLR0913
         )
     else:
         selection = Selection.from_json(run.selection)
-    orders = Orders(notify=notify, limit=limit, max_seconds=max_seconds, max_attempts=max_attempts)
+    orders = Orders(
+        notify=notify,
+        limit=limit,
+        max_seconds=max_seconds,
+        max_attempts=max_attempts,
+        stop_on=stop_on,
+    )
     # Before the run is opened: misspelt settings must not leave one behind.
     wallets = _wallets_for(selection)
     while True:
@@ -85,7 +96,7 @@ def sync_wallet_passes(  # noqa: PLR0913
         waits_for_others=selection.is_full,
         on_progress=on_progress,
     )
-    return _carry_out(opened, selection, engine, force=force)
+    return _carry_out(opened, selection, engine, force=force, on_open=on_open)
 
 
 def queue_wallet_sync(
@@ -111,6 +122,26 @@ def queue_wallet_sync(
         )
 
 
+def help_with_run(run: SyncRun, *, stop_on: type[BaseException] = KeyboardInterrupt) -> None:
+    """Drain the selection of a run that another worker leads; that one closes it."""
+    selection = Selection.from_json(run.selection)
+    Engine(
+        _wallets_for(selection),
+        selection.scopes,
+        orders=Orders(stop_on=stop_on),
+        run=run,
+        worker=worker_name(),
+    ).drain()
+
+
+def resume_dead_run(*, stop_on: type[BaseException] = KeyboardInterrupt) -> SyncReport | None:
+    """Go on with the full run whose process died, if there is one."""
+    dead = find_dead_run()
+    if dead is None:
+        return None
+    return sync_wallet_passes(selection=dead.selection, trigger=dead.trigger, stop_on=stop_on)
+
+
 def sync_card_to_wallets(
     card_key: str, *, wallet: str | None = None, notify: bool = False
 ) -> SyncReport:
@@ -120,16 +151,26 @@ def sync_card_to_wallets(
     fails stays due for the next run. Never raises for a provider's fault. Raises SelectionError
     for a wallet that is not configured.
     """
-    started_at = timezone.now()
-    started = time.monotonic()
     selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
     selection.mark_due()
+    return _deliver_now(selection, Orders(notify=notify))
+
+
+def deliver_due_card(card_key: str) -> SyncReport:
+    """Deliver what of one card is due: a burst of changes costs one delivery, the last one."""
+    return _deliver_now(Selection.of_cards([card_key]), Orders())
+
+
+def _deliver_now(selection: Selection, orders: Orders) -> SyncReport:
+    started_at = timezone.now()
+    started = time.monotonic()
     engine = Engine(
         _wallets_for(selection),
         selection.scopes,
-        orders=Orders(notify=notify),
+        orders=orders,
         run=None,
         worker=worker_name(),
+        thread=shared_thread(),
     )
     engine.drain()
     failures = [
@@ -160,13 +201,22 @@ def sync_card_to_wallets(
     )
 
 
-def _carry_out(opened: OpenRun, selection: Selection, engine: Engine, *, force: bool) -> SyncReport:
+def _carry_out(
+    opened: OpenRun,
+    selection: Selection,
+    engine: Engine,
+    *,
+    force: bool,
+    on_open: Callable[[SyncRun], None] | None,
+) -> SyncReport:
     run = opened.run
     error = ""
     try:
         if selection.kind is Kind.DUE:
             error = _discover()
         selection.mark_due(is_forced=force)
+        if on_open is not None:
+            on_open(run)
         engine.drain()
     except BaseException as exception:
         _close_broken(opened, exception)

@@ -70,6 +70,12 @@ def test_a_partial_outage_never_opens_it() -> None:
         assert not breaker.is_open
 
 
+def make_all_due() -> None:
+    """Have every pass sent again, changed or not."""
+    WalletPass.objects.touch()
+    WalletPass.objects.update(is_forced=True)
+
+
 @pytest.mark.django_db
 class TestOutage:
     def test_few_requests_and_everything_on_record(
@@ -77,7 +83,7 @@ class TestOutage:
     ) -> None:
         """Case 19, small: the run ends early, failed and deferred are all, the next run heals."""
         right_cards(400)
-        WalletPass.objects.touch(is_forced=True)
+        make_all_due()
         google.fail(status=503)
 
         report = sync_wallet_passes()
@@ -100,7 +106,7 @@ class TestOutage:
         """The runbook holds to the letter for small runs."""
         right_cards(40)
         configure(RETRY_DELAYS=[0.01, 0.01, 0.01])
-        WalletPass.objects.touch(is_forced=True)
+        make_all_due()
         google.fail(status=503)
 
         report = sync_wallet_passes()
@@ -114,7 +120,7 @@ class TestOutage:
         """Case 21, small: what was begun finds Google back, and the rest goes on."""
         right_cards(150)
         configure(RETRY_DELAYS=[0.3, 0.6, 1.2])
-        WalletPass.objects.touch(is_forced=True)
+        make_all_due()
         google.fail(status=503, times=40)
 
         report = sync_wallet_passes()
@@ -128,7 +134,7 @@ class TestOutage:
         """Case 22, small: no card has more than four attempts, and none is deferred."""
         cards = right_cards(150)
         configure(RETRY_DELAYS=[0.02, 0.05, 0.1])
-        WalletPass.objects.touch(is_forced=True)
+        make_all_due()
         google.fail(status=503, probability=0.3)
 
         report = sync_wallet_passes()
@@ -142,7 +148,7 @@ class TestOutage:
     ) -> None:
         """--run takes what that run deferred, claimed or not."""
         right_cards(300)
-        WalletPass.objects.touch(is_forced=True)
+        make_all_due()
         google.fail(status=503)
         outage = sync_wallet_passes()
         google.heal()
