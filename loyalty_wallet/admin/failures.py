@@ -103,7 +103,7 @@ class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
     @admin.display(description=_("message"))
     def short_message(self, row: SyncFailure) -> SafeString | str:
         short = Truncator(row.message).chars(SHORT_LENGTH)
-        return format_html('<span title="{}">{}</span>', row.message, short)
+        return format_html('<span class="lw-message" title="{}">{}</span>', row.message, short)
 
     @admin.display(description=_("failed"))
     def failed(self, row: SyncFailure) -> SafeString | str:

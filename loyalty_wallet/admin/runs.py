@@ -63,9 +63,9 @@ class RunAdmin(ReadOnlyAdmin):
     list_display = (
         "number",
         "status_badge",
+        "failed",
         "started_short",
         "scope",
-        "failed",
         "selected",
         "synced",
         "unchanged",
@@ -199,7 +199,7 @@ class RunAdmin(ReadOnlyAdmin):
             lines.append(format_html(_("Retry of {}"), words.run_link(run.retry_of_id)))
         retries = run.retries.order_by("pk").values_list("pk", flat=True)
         lines += [format_html(_("Retried by {}"), words.run_link(pk)) for pk in retries[:20]]
-        return format_html_join(format_html("<br>"), "{}", ((line,) for line in lines)) or "-"
+        return format_html_join(", ", "{}", ((line,) for line in lines)) or words.NOTHING
 
 
 def _so_far(count: int) -> str:

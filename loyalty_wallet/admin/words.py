@@ -71,6 +71,8 @@ def when(moment: datetime | None, *, is_short: bool = False) -> SafeString | str
 def age(moment: datetime) -> str:
     """Return how long ago something was, in the largest unit that fits."""
     minutes = max(0, int((timezone.now() - moment).total_seconds() // 60))
+    if minutes < 1:
+        return _("< 1 min")
     if minutes < 60:
         return _("%(number)d min") % {"number": minutes}
     if minutes < 48 * 60:
@@ -157,7 +159,7 @@ def _kind(selection: Selection) -> str:
     if selection.kind is Kind.RUN:
         return _("what failed in run %(number)s") % {"number": selection.run_id}
     if selection.kind is Kind.SINCE and selection.since is not None:
-        since = formats.date_format(timezone.localtime(selection.since), "DATETIME_FORMAT")
+        since = formats.date_format(timezone.localtime(selection.since), "SHORT_DATETIME_FORMAT")
         return _("changes since %(moment)s") % {"moment": since}
     words = {Kind.FAILED: _("everything that failed"), Kind.ALL: _("all passes")}
     return words.get(selection.kind, _("everything due"))
