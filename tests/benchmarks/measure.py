@@ -86,13 +86,17 @@ def median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> str:
     """Return what the figures depend on, as far as it is not chosen by the benchmark."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-    load = os.getloadavg()[0]
     return (
-        f"{cores} cores ({platform.machine()}, {platform.system()}), load {load:.1f}, "
+        f"{cores()} cores ({platform.machine()}, {platform.system()}), "
         f"{platform.python_implementation()} {platform.python_version()}"
     )
 

@@ -1,4 +1,4 @@
-"""The most memory that a run takes must not grow with the number of due cards.
+"""The peak memory of a run: it must not grow with the number of due cards.
 
 Each size is a run of the command in a process of its own; the floor is what the process has taken
 before its first query.

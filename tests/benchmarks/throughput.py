@@ -1,4 +1,4 @@
-"""A sync of due cards against 32 threads that only PATCH the same bodies, and against bare aiohttp.
+"""A sync of due cards against 32 threads, and bare aiohttp, that only PATCH the same bodies.
 
 Every object exists at Google already, so a card is one PATCH. The emulator answers at once and
 nothing limits the rate: what is left is what the app itself costs. The contenders take turns, each
@@ -26,7 +26,7 @@ from tests.benchmarks.world import World
 
 PROMISED_RATIO = 1.5
 PROMISED_CPU_MS = 0.35
-COLUMNS = ("", "cards/s", "seconds", "CPU ms/card", "peak MB", "emulator's CPU ms/card")
+COLUMNS = ("", "cards/s", "seconds", "CPU ms/card", "peak MB", "emulator's")
 
 
 @dataclass(slots=True)
@@ -86,13 +86,13 @@ def run(options: argparse.Namespace) -> None:
         facts = world.facts
     ratio, cpu_ms = work.rate / threads.rate, work.cpu_ms
     show(
-        f"{cards:,} due cards, one PATCH of {body_size} bytes each, medians of {options.rounds}",
+        f"{cards:,} due cards, a PATCH of {body_size} bytes each, medians of {options.rounds}",
         COLUMNS,
         [
             work.row("sync_wallet_passes"),
-            whole.row("the same with Django's start-up"),
-            threads.row(f"{THREADS} threads of requests.Session, only PATCH"),
-            floor.row(f"aiohttp, {concurrency} tasks, only PATCH (the floor)"),
+            whole.row("the same, with start-up"),
+            threads.row(f"{THREADS} requests.Session threads"),
+            floor.row(f"aiohttp, {concurrency} tasks: the floor"),
         ],
         notes=[
             f"Ratio to the threads: {ratio:.2f} in cards per second, "

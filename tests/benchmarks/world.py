@@ -33,12 +33,14 @@ from loyalty_wallet.sources import get_card_source
 from loyalty_wallet.sync import touch
 from loyalty_wallet.wallets.base import fingerprint
 from loyalty_wallet.wallets.google import GoogleWallet
-from tests.benchmarks.measure import BenchmarkError, cpu_seconds_of, machine
+from tests.benchmarks.measure import BenchmarkError, cores, cpu_seconds_of, machine
 from tests.benchmarks.rivals import Call, send_with_aiohttp
 
 ALIAS = "google"
 CHUNK_SIZE = 1000
 UNLIMITED = 1e9
+BUSY_SHARE = 0.3
+"""Load per core before the start above which the figures are not to be trusted."""
 
 
 class World:
@@ -61,6 +63,7 @@ class World:
         )
         self.environment: dict[str, str] = {}
         """What a child process needs in order to work on this world."""
+        self._load_before = os.getloadavg()[0]
         self._requests_per_second = requests_per_second
         self._stack = ExitStack()
 
@@ -103,10 +106,17 @@ class World:
 
     @property
     def facts(self) -> str:
-        """What the figures depend on."""
+        """What the figures depend on, and a warning if this machine has had other work to do."""
         version = connection.get_database_version()
         database = f"{connection.display_name} {'.'.join(str(part) for part in version)}"
-        return f"{machine()}, Django {django.get_version()}, {database}"
+        load = f"load before {self._load_before:.1f}"
+        facts = f"{machine()}, Django {django.get_version()}, {database}, {load}"
+        if self._load_before > BUSY_SHARE * cores():
+            facts += (
+                "\nThe machine was busy with something else: cores that are shared make times and "
+                "CPU times longer than they are. Only the ratios mean something."
+            )
+        return facts
 
     @property
     def google_cpu_seconds(self) -> float:

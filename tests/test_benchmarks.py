@@ -1,0 +1,55 @@
+"""The benchmarks run, check their own result and print what they compare; no time is asserted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["throughput", "--cards", "200", "--rounds", "1"],
+        ["clean", "--sizes", "50", "--rounds", "1"],
+        ["memory", "--sizes", "20", "40"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_benchmark_prints_a_ratio(arguments: list[str]) -> None:
+    """Small sizes are enough to see that a benchmark works from end to end."""
+    result = benchmark(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert "ratio" in result.stdout.lower()
+    assert "Django" in result.stdout
+
+
+def test_without_a_name_all_benchmarks_are_listed() -> None:
+    """Each has one line that says what it measures."""
+    result = benchmark()
+    assert result.returncode == 0, result.stderr
+    for name in ("throughput", "clean", "memory"):
+        assert f"  {name} " in result.stdout
+
+
+def test_unknown_benchmark_is_a_usage_error() -> None:
+    """A wrong name does not look like a result."""
+    result = benchmark("speed")
+    assert result.returncode == 2
+    assert "throughput" in result.stderr
+    assert result.stdout == ""
