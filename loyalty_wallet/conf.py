@@ -50,6 +50,8 @@ class Conf:
     """Celery workers that a scheduled run wakes, itself included."""
     max_run_seconds: float = 3000
     """A run stops claiming after this long and leaves the rest to the next one."""
+    audit: bool = True
+    """Let each scheduled run compare a 24th of all passes that nobody has announced."""
     recreate_missing: bool = True
     """Insert a pass again that the provider no longer knows."""
     set_aside_after: int = 24
@@ -154,6 +156,7 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
     ("rate_limit_redis_url", lambda value: isinstance(value, str), "a URL"),
     ("workers", lambda value: isinstance(value, int) and 1 <= value <= 64, "from 1 to 64"),
     ("max_run_seconds", lambda value: _is_number(value) and value > 0, "a positive number"),
+    ("audit", lambda value: isinstance(value, bool), "True or False"),
     ("recreate_missing", lambda value: isinstance(value, bool), "True or False"),
     ("set_aside_after", lambda value: isinstance(value, int) and value >= 1, "at least 1"),
     ("alert_failure_rate", lambda value: _is_number(value) and 0 <= value <= 1, "from 0 to 1"),

@@ -213,6 +213,10 @@ class BugError(DeliveryError):
     remedy = gettext_noop("Look up the traceback in the log and report it.")
 
 
+class KilledWorkerError(BugError):
+    """The pass was claimed again and again by workers that did not live to record it."""
+
+
 def failure_classes() -> dict[str, type[DeliveryError]]:
     """Return every failure by its code, in the order of the list above."""
     return {failure.code: failure for failure in DeliveryError.__subclasses__()}

@@ -16,6 +16,7 @@ from .models import SyncRun
 from .queueing import DRAIN_RUN, SYNC_CARD, wake_workers
 from .sync import deliver_due_card, help_with_run, resume_dead_run
 from .sync import sync_wallet_passes as sync
+from .sync.retention import Retention, prune
 
 RUN_SECONDS = 55 * 60
 """A run ends within the hour and within the broker's visibility timeout."""
@@ -32,6 +33,7 @@ def sync_wallet_passes() -> dict[str, Any]:
     """Bring everything that is due up to date, with all workers; return the report."""
     return sync(
         trigger=SyncRun.Trigger.SCHEDULE,
+        audits=get_conf().audit,
         on_open=lambda run: wake_workers(run, get_conf().workers - 1),
         stop_on=SoftTimeLimitExceeded,
     ).as_dict()
@@ -78,3 +80,9 @@ def sync_card(card_key: str) -> None:
 def resume_wallet_sync() -> None:
     """Resume a full run whose process died; meant for every minute, and mostly does nothing."""
     resume_dead_run(stop_on=SoftTimeLimitExceeded)
+
+
+@shared_task(name="loyalty.prune_sync_runs", ignore_result=True)
+def prune_sync_runs() -> None:
+    """Remove old history; meant for once a day."""
+    prune(Retention())

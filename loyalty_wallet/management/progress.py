@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..models import WalletPass
-from ..sync.engine import Progress as SyncProgress
+from ..sync.orders import Progress as SyncProgress
 
 OnProgress = Callable[[SyncProgress], None]
 

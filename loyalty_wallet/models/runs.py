@@ -154,13 +154,14 @@ class SyncFailure(models.Model):
 
 
 class SyncState(models.Model):
-    """What outlives runs, one row a scope: a lease, and how far discovery has looked."""
+    """What outlives runs, one row a scope: a lease, or how far discovery or the audit has looked."""
 
     scope = models.CharField(max_length=64, primary_key=True)
     holder = models.CharField(max_length=100, blank=True)
     token = models.PositiveBigIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True)
     scanned_until = models.DateTimeField(null=True, blank=True)
+    cursor = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return self.scope

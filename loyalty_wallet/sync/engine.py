@@ -12,23 +12,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import wait
-from dataclasses import dataclass
 
-from django.db.models import Count, Q
+from django.db.models import Q
 
 from ..conf import get_conf
 from ..exceptions import DeliveryError
-from ..models import DatabaseNow, SyncRun, WalletPass
+from ..models import SyncRun
 from ..wallets.base import Wallet
+from .backlog import Backlog
 from .breaker import ARMED_ABOVE, Breaker
-from .delivery import DeliveryThread, Lane
+from .delivery import Lane
+from .failpoints import failpoint
 from .jobs import Job, JobOutcome
-from .leases import Lease, claim
+from .leases import ClaimedPass, Lease, claim
 from .ledger import Ledger
 from .limits import RateLimiter, slot_source_for
+from .orders import Orders, Progress
 from .rendering import Renderer
 from .retry import RetryPolicy
 from .shares import Share
+from .threads import DeliveryThread
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -39,34 +42,12 @@ MOST_WAITING = 20_000
 """Cards of one wallet that may wait for their next attempt before no new ones are claimed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run has come, for whoever watches it."""
-
-    done: int
-    failed: int
-    waiting: int
-
-
-@dataclass(slots=True, kw_only=True)
-class Orders:
-    """How a run goes about its work."""
-
-    notify: bool = False
-    limit: int | None = None
-    max_attempts: int | None = None
-    max_seconds: float | None = None
-    stop_on: type[BaseException] = KeyboardInterrupt
-    """Besides Ctrl-C: the first one ends the run in order, a second one at once."""
-
-
 class Engine:
     """Drains the due passes of a selection, wallets side by side.
 
-    `scopes` gives the conditions that together make the selection, anew at each call. `beat` is
-    called every 30 s and says whether the run is still ours. With `waits_for_others` the drain
-    ends only when no other worker holds a due pass of the selection either. A `thread` that is
-    given is used and left open.
+    `scopes` are those of `Backlog`. `beat` is called every 30 s and says whether the run is still
+    ours. With `waits_for_others` the drain ends only when no other worker holds a due pass of the
+    selection either. A `thread` that is given is used and left open.
     """
 
     def __init__(  # noqa: PLR0913
@@ -88,7 +69,7 @@ class Engine:
         self._most_seconds = min(conf.max_run_seconds, orders.max_seconds or conf.max_run_seconds)
         self._orders = orders
         self._run = run
-        self._scopes = scopes
+        self._backlog = Backlog(scopes, run)
         self._ledger = Ledger(run, worker=worker)
         self._keep_run_alive = beat
         self._waits_for_others = waits_for_others
@@ -167,31 +148,12 @@ class Engine:
         """Count the cards that a run which ended early did not come to."""
         if not (self.is_stopped or self.stopped_by):
             return 0
-        aliases = [share.wallet.alias for share in self.shares]
-        left = WalletPass.objects.due().filter(wallet__in=aliases)
-        if self._run is not None:
-            seen = WalletPass.objects.filter(last_run=self._run)
-            left = left.exclude(card_key__in=seen.values("card_key"))
-        else:
-            left = left.exclude(card_key__in=[job.row.card_key for _, job in self.unsuccessful])
-        return sum(
-            left.filter(scope).aggregate(cards=Count("card_key", distinct=True))["cards"]
-            for scope in self._scopes()
-        )
+        return self._backlog.count_cards([share.wallet.alias for share in self.shares])
 
     def _begin_cycle(self) -> None:
         self._has_news = False
         for share in self.shares:
-            share.begin(self._open_scopes(share.wallet.alias))
-
-    def _open_scopes(self, alias: str) -> Iterator[Q]:
-        """The selection in one wallet, without what this very run has failed to deliver."""
-        mine = Q(wallet=alias)
-        if self._run is not None:
-            mine &= ~Q(last_run=self._run) | Q(last_code="")
-        elif self.kept:
-            mine &= ~Q(pk__in=[job.row.pk for _, job in self.unsuccessful])
-        return (mine & scope for scope in self._scopes())
+            share.begin(self._backlog.scopes(share.wallet.alias))
 
     def _advance(self) -> bool:
         """Move everything on that can move; return False when the selection is drained."""
@@ -217,15 +179,28 @@ class Engine:
         if self.is_stopped:
             return False
         self._defer_rest()
+        if self._claim_suspect():
+            return True
         if self._has_news:
             # A pass whose card changed during its own delivery is due again.
             self._begin_cycle()
             return True
-        if self._waits_for_others and self._is_held_elsewhere():
+        open_wallets = [share.wallet.alias for share in self.shares if not share.is_over]
+        if self._waits_for_others and self._backlog.is_held_elsewhere(open_wallets):
             # Another worker's passes end with its record, or with its lease if it has died.
             time.sleep(TICK_SECONDS)
             self._begin_cycle()
             return True
+        return False
+
+    def _claim_suspect(self) -> bool:
+        """With nothing else in flight, try one pass that may kill this process."""
+        for share in self.shares:
+            for scope in () if share.is_over else self._backlog.scopes(share.wallet.alias):
+                lease, rows = claim(scope, limit=1, is_for_suspects=True)
+                if rows:
+                    self._deliver(share, lease, rows)
+                    return True
         return False
 
     def _defer_rest(self) -> None:
@@ -233,17 +208,8 @@ class Engine:
         for share in self.shares:
             if share.lane and share.lane.has_given_up and not share.is_deferred:
                 share.is_deferred = True
-                for scope in self._open_scopes(share.wallet.alias):
+                for scope in self._backlog.scopes(share.wallet.alias):
                     share.counts += self._ledger.defer(share.wallet.alias, scope)
-
-    def _is_held_elsewhere(self) -> bool:
-        held = WalletPass.objects.due().filter(lease_until__gte=DatabaseNow())
-        return any(
-            held.filter(scope).exists()
-            for share in self.shares
-            if not share.is_over
-            for scope in self._open_scopes(share.wallet.alias)
-        )
 
     def _wants_more(self, share: Share) -> bool:
         if share.is_drained:
@@ -263,11 +229,15 @@ class Engine:
         size = self._batch_size
         if self._orders.limit is not None:
             size = min(size, self._orders.limit - self._claimed)
+        failpoint("before_claim")
         lease, rows = claim(share.scope, limit=size)
         if len(rows) < size:
             share.next_scope()
-        if not rows:
-            return
+        if rows:
+            self._deliver(share, lease, rows)
+
+    def _deliver(self, share: Share, lease: Lease, rows: list[ClaimedPass]) -> None:
+        failpoint("after_claim")
         self._claimed += len(rows)
         self._leases.append(lease)
         jobs = share.renderer.render(lease, rows)
@@ -285,21 +255,14 @@ class Engine:
                 share.wallet,
                 policy=self._policy,
                 limiter=RateLimiter(slot_source_for(share.wallet)),
-                breaker=Breaker(is_armed=self._is_large(share)),
+                breaker=Breaker(
+                    is_armed=self._backlog.is_longer_than(ARMED_ABOVE, share.wallet.alias)
+                ),
                 announce=self._announce,
                 low_water=max(1, self._batch_size // 2),
             )
             share.served = self._thread.serve(share.lane)
         self._thread.call(share.lane.add, jobs)
-
-    def _is_large(self, share: Share) -> bool:
-        """Whether the breaker is armed: small runs take every card through its attempts."""
-        due = 0
-        for scope in self._open_scopes(share.wallet.alias):
-            due += WalletPass.objects.due().filter(scope)[: ARMED_ABOVE + 1].count()
-            if due > ARMED_ABOVE:
-                return True
-        return False
 
     def _book_slots(self, share: Share) -> None:
         if share.lane and self._thread and (slots := share.lane.limiter.book_needed()):
@@ -311,6 +274,7 @@ class Engine:
         for share in self.shares:
             while share.ready and (is_time or len(share.ready) >= self._batch_size):
                 batch = share.ready[: self._batch_size]
+                failpoint("after_http")
                 share.counts += self._ledger.record(share.wallet.alias, batch)
                 del share.ready[: self._batch_size]
                 share.renderer.remember_delivered_programs(batch)
@@ -323,6 +287,8 @@ class Engine:
             self.kept += [(alias, job) for job in batch]
         for job in batch:
             if job.outcome in (JobOutcome.FAILED, JobOutcome.DEFERRED):
+                if self._run is None:
+                    self._backlog.failed_pks.add(job.row.pk)
                 logger.warning(
                     "card=%s wallet=%s code=%s attempts=%d: %s",
                     job.row.card_key,

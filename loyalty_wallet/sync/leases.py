@@ -20,6 +20,11 @@ from ..conf import get_conf
 from ..exceptions import LeaseLostError
 from ..models import DatabaseNow, WalletPass
 
+SUSPECT_AFTER = 2
+"""Takeovers after which a pass is claimed alone, so that it can take no other with it."""
+KILLER_AFTER = 4
+"""Takeovers after which a pass is not tried any more."""
+
 
 class ClaimedPass(NamedTuple):
     """What delivering needs to know of a leased pass."""
@@ -63,13 +68,18 @@ class Lease:
         self.ends_at = started + self.seconds
 
 
-def claim(scope: Q, *, limit: int) -> tuple[Lease, list[ClaimedPass]]:
+def claim(
+    scope: Q, *, limit: int, is_for_suspects: bool = False
+) -> tuple[Lease, list[ClaimedPass]]:
     """Lease up to `limit` due passes within `scope`: by priority, then the longest due.
 
     A lease that ended without being released counts as a takeover: its request may have reached
-    the provider, so nothing is known of what the phone shows.
+    the provider, so nothing is known of what the phone shows. Passes taken over more than once
+    are suspected of killing their workers; they are claimed only by who asks for suspects.
     """
     conf = get_conf()
+    suspicion = Q(takeovers__gte=SUSPECT_AFTER)
+    scope &= suspicion if is_for_suspects else ~suspicion
     lease = Lease(conf.lease_seconds)
     claimed: list[ClaimedPass] = []
     for priority in sorted(WalletPass.Priority.values, reverse=True):

@@ -17,8 +17,9 @@ from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Va
 from django.utils import timezone
 
 from ..conf import get_conf
-from ..exceptions import DeferredError, DeliveryError
+from ..exceptions import DeferredError, DeliveryError, KilledWorkerError
 from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
+from .failpoints import failpoint
 from .jobs import Job, JobOutcome
 
 logger = logging.getLogger("loyalty_wallet.sync")
@@ -56,6 +57,7 @@ class Ledger:
                 counts["attempts"] = sum(job.attempts for job in ours)
                 counts["requests"] = requests
                 self._write_batch(alias, counts)
+            failpoint("during_commit")
         for job in jobs:
             job.lease.pks.discard(job.row.pk)
         return counts
@@ -236,6 +238,8 @@ def _counts_towards_set_aside(failure: type[DeliveryError]) -> bool:
 
 
 def _counting_towards_set_aside(failure: type[DeliveryError]) -> dict[str, Any]:
+    if failure is KilledWorkerError:
+        return {"state": WalletPass.State.SET_ASIDE}
     if not _counts_towards_set_aside(failure):
         return {"failing_runs": 0} if failure.is_retryable else {}
     limit = get_conf().set_aside_after

@@ -15,12 +15,12 @@ from django.utils import timezone
 
 from ..cards import Program
 from ..conf import get_conf
-from ..exceptions import DeliveryError, InvalidCardError
+from ..exceptions import DeliveryError, InvalidCardError, KilledWorkerError
 from ..models import WalletProgram
 from ..sources import get_card_source
 from ..wallets.base import PassUpdate, ProgramUpdate, Wallet, fingerprint
 from .jobs import Job, JobOutcome
-from .leases import ClaimedPass, Lease
+from .leases import KILLER_AFTER, ClaimedPass, Lease
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -52,7 +52,9 @@ class Renderer:
         for row in rows:
             job = Job(row=row, lease=lease, program_key=row.program_key, card_label=row.card_label)
             source_row = found.get(row.card_key)
-            if isinstance(source_row, Exception):
+            if row.takeovers >= KILLER_AFTER:
+                job.finish(JobOutcome.FAILED, _killer(row))
+            elif isinstance(source_row, Exception):
                 job.finish(JobOutcome.FAILED, _unreadable(source_row))
             elif source_row is None:
                 # The card is gone: there is nothing left that the phone could show.
@@ -161,6 +163,10 @@ class Renderer:
             is_changed=known is None or known.fingerprint != current,
         )
         return RenderedProgram(update=update, fingerprint=current)
+
+
+def _killer(row: ClaimedPass) -> KilledWorkerError:
+    return KilledWorkerError(f"Its worker died {row.takeovers} times while it held this pass.")
 
 
 def _unreadable(error: Exception) -> InvalidCardError:

@@ -15,12 +15,15 @@ from ..models import SyncRun
 from ..redaction import redact
 from ..registry import get_wallets
 from ..wallets.base import Wallet
-from .delivery import shared_thread
+from .audit import audit
 from .discovery import discover
-from .engine import Engine, Orders, Progress
+from .engine import Engine
+from .failpoints import failpoint
+from .orders import Orders, Progress
 from .report import CardFailure, SyncReport, count_cards, count_jobs, wallet_counts
 from .runs import OpenRun, find_dead_run, worker_name
 from .selection import Kind, Selection
+from .threads import shared_thread
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -40,6 +43,7 @@ def sync_wallet_passes(  # noqa: PLR0913
     requested_by: Any = None,
     retry_of: SyncRun | None = None,
     run: SyncRun | None = None,
+    audits: bool = False,
     stop_on: type[BaseException] = KeyboardInterrupt,
     on_open: Callable[[SyncRun], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -51,7 +55,8 @@ def sync_wallet_passes(  # noqa: PLR0913
     the attempts of a card. `force` sends what is unchanged, `notify` lets Google tell customers.
     `run` is a queued run to carry out: its own selection and trigger hold. `on_open` is called
     with the run when everything to do is marked. The first KeyboardInterrupt or `stop_on` ends the
-    run in order, a second one at once.
+    run in order, a second one at once. With `audits` the run also compares the next part of all
+    passes.
 
     Only one full run goes at a time: a second one waits when told to `wait`, and is otherwise put
     on record as `skipped`. Never raises for a provider's fault. Raises SelectionError when the
@@ -69,6 +74,8 @@ def sync_wallet_passes(  # noqa: PLR0913
     else:
         selection = Selection.from_json(run.selection)
     orders = Orders(
+        force=force,
+        audits=audits,
         notify=notify,
         limit=limit,
         max_seconds=max_seconds,
@@ -96,7 +103,7 @@ def sync_wallet_passes(  # noqa: PLR0913
         waits_for_others=selection.is_full,
         on_progress=on_progress,
     )
-    return _carry_out(opened, selection, engine, force=force, on_open=on_open)
+    return _carry_out(opened, selection, engine, orders, on_open)
 
 
 def queue_wallet_sync(
@@ -205,16 +212,15 @@ def _carry_out(
     opened: OpenRun,
     selection: Selection,
     engine: Engine,
-    *,
-    force: bool,
+    orders: Orders,
     on_open: Callable[[SyncRun], None] | None,
 ) -> SyncReport:
     run = opened.run
     error = ""
     try:
         if selection.kind is Kind.DUE:
-            error = _discover()
-        selection.mark_due(is_forced=force)
+            error = _discover(audits=orders.audits)
+        selection.mark_due(is_forced=orders.force)
         if on_open is not None:
             on_open(run)
         engine.drain()
@@ -223,6 +229,7 @@ def _carry_out(
         raise
     cards = count_cards(run, left=engine.count_left())
     error = "\n".join(filter(None, (error, _stop_reasons(engine))))
+    failpoint("closing_run")
     opened.close(_status(cards, engine), error=error, card_counts=cards)
     report = SyncReport.of_run(
         run, was_stopped_early=engine.is_stopped, untried_wallets=engine.untried_wallets
@@ -241,9 +248,11 @@ def _wallets_for(selection: Selection) -> list[Wallet]:
     return [wallet for alias, wallet in get_wallets().items() if selection.wallet in ("", alias)]
 
 
-def _discover() -> str:
+def _discover(*, audits: bool) -> str:
     try:
         discover()
+        if audits:
+            audit()
     except Exception as error:
         # What is known to be due must not wait for a card source that is out of order.
         logger.exception("The card source could not say what has changed.")

@@ -1,0 +1,58 @@
+"""What of a selection is still due, as one run sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from django.db.models import Count, Q
+
+from ..models import DatabaseNow, SyncRun, WalletPass
+
+
+class Backlog:
+    """The due passes of a selection, without what the run has failed to deliver itself.
+
+    `scopes` gives the conditions that together make the selection, anew at each call.
+    """
+
+    def __init__(self, scopes: Callable[[], Iterator[Q]], run: SyncRun | None) -> None:
+        self._scopes = scopes
+        self._run = run
+        self.failed_pks: set[int] = set()
+        """What failed, where there is no run on record to tell."""
+
+    def scopes(self, alias: str) -> Iterator[Q]:
+        """Yield conditions for what may be claimed in one wallet."""
+        mine = Q(wallet=alias)
+        if self._run is not None:
+            mine &= ~Q(last_run=self._run) | Q(last_code="")
+        elif self.failed_pks:
+            mine &= ~Q(pk__in=self.failed_pks)
+        return (mine & scope for scope in self._scopes())
+
+    def is_longer_than(self, length: int, alias: str) -> bool:
+        """Say whether more than `length` passes are due in one wallet."""
+        due = 0
+        for scope in self.scopes(alias):
+            due += WalletPass.objects.due().filter(scope)[: length + 1].count()
+            if due > length:
+                return True
+        return False
+
+    def is_held_elsewhere(self, aliases: Iterable[str]) -> bool:
+        """Say whether a living lease keeps anybody from claiming a due pass."""
+        held = WalletPass.objects.due().filter(lease_until__gte=DatabaseNow())
+        return any(held.filter(scope).exists() for alias in aliases for scope in self.scopes(alias))
+
+    def count_cards(self, aliases: list[str]) -> int:
+        """Count the distinct cards that the run has not come to."""
+        left = WalletPass.objects.due().filter(wallet__in=aliases)
+        if self._run is not None:
+            seen = WalletPass.objects.filter(last_run=self._run)
+            left = left.exclude(card_key__in=seen.values("card_key"))
+        else:
+            left = left.exclude(pk__in=self.failed_pks)
+        return sum(
+            left.filter(scope).aggregate(cards=Count("card_key", distinct=True))["cards"]
+            for scope in self._scopes()
+        )

@@ -1,0 +1,28 @@
+"""What a caller asks of a run, and what it hears of it meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run has come, for whoever watches it."""
+
+    done: int
+    failed: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """How a run goes about its work; see `sync_wallet_passes`."""
+
+    force: bool = False
+    audits: bool = False
+    notify: bool = False
+    limit: int | None = None
+    max_attempts: int | None = None
+    max_seconds: float | None = None
+    stop_on: type[BaseException] = KeyboardInterrupt
+    """Besides Ctrl-C: the first one ends the run in order, a second one at once."""
