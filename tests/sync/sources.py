@@ -22,6 +22,15 @@ class ExplodingSource(LoyaltyCardSource):
         return super().to_card(row)
 
 
+class BrokenOffSource(LoyaltyCardSource):
+    """Somebody presses Ctrl-C at the card of the tier "boom"."""
+
+    def to_card(self, row: LoyaltyCard) -> Card:
+        if row.tier == "boom":
+            raise KeyboardInterrupt
+        return super().to_card(row)
+
+
 class ForgetfulSource(LoyaltyCardSource):
     """Cannot say what has changed."""
 

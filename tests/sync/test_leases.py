@@ -205,3 +205,45 @@ def test_claiming_costs_the_same_queries_for_few_and_many(make_cards: MakeCards)
     with CaptureQueriesContext(connection) as many, transaction.atomic():
         claim(Q(), limit=30)
     assert len(few) == len(many)
+
+
+def test_a_pass_that_may_kill_its_worker_is_claimed_alone(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """Suspects wait until nothing else is in flight, then go one by one."""
+    cards = right_cards(4)
+    for card in cards:
+        card.record("earn", points=1)
+    WalletPass.objects.filter(card_key__in=[cards[0].key, cards[1].key]).update(takeovers=2)
+
+    _, rows = claim(Q(), limit=10)
+    assert {row.card_key for row in rows} == {cards[2].key, cards[3].key}
+    _, rows = claim(Q(), limit=10, is_for_suspects=True)
+    assert len(rows) == 2
+    WalletPass.objects.update(lease_until=None)
+
+    report = sync_wallet_passes()
+
+    assert report.cards["synced"] == 4
+    order = [entry.resource_id for entry in google.object_requests]
+    assert set(order[2:]) == {cards[0].google_object_id, cards[1].google_object_id}
+    assert not WalletPass.objects.exclude(takeovers=0).exists()
+
+
+def test_a_pass_that_has_killed_too_often_is_set_aside_untried(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """It is reported as a bug with the reason, and nothing is sent for it."""
+    killer, fine = right_cards(2)
+    for card in (killer, fine):
+        card.record("earn", points=1)
+    WalletPass.objects.filter(card_key=killer.key).update(takeovers=4)
+
+    report = sync_wallet_passes()
+
+    (failure,) = report.failures
+    assert (failure.card_id, failure.code, failure.attempts) == (killer.key, "bug", 0)
+    assert "died 4 times" in failure.message
+    assert pass_of(killer).state == WalletPass.State.SET_ASIDE
+    assert google.requests_for(killer.google_object_id) == []
+    assert balance_at(google, fine) == 1

@@ -1,0 +1,94 @@
+"""History goes after its time, and totals stay right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from loyalty_wallet.models import LoyaltyCard, SyncBatch, SyncFailure, SyncRun, WalletPass
+from loyalty_wallet.sync import SyncReport
+
+MakeCards = Callable[[int], list[LoyaltyCard]]
+
+pytestmark = pytest.mark.django_db
+
+
+def ended(days_ago: int) -> SyncRun:
+    moment = timezone.now() - timedelta(days=days_ago)
+    return SyncRun.objects.create(status="partial", started_at=moment, finished_at=moment)
+
+
+def prune(*args: str) -> str:
+    stdout = StringIO()
+    call_command("prune_sync_runs", *args, stdout=stdout)
+    return stdout.getvalue()
+
+
+def test_old_runs_go_and_young_ones_stay() -> None:
+    """400 days, and nothing that is still going."""
+    young, old, going = ended(399), ended(401), SyncRun.objects.create(status="running")
+    assert "Would remove 1 runs" in prune("--dry-run")
+    assert SyncRun.objects.count() == 3
+    assert "Removed 1 runs" in prune()
+    assert set(SyncRun.objects.all()) == {young, going}
+    assert not SyncRun.objects.filter(pk=old.pk).exists()
+
+
+def test_batches_of_old_runs_are_summed_up(make_cards: MakeCards) -> None:
+    """The totals of a run are the same before and after."""
+    make_cards(1)
+    run, young = ended(31), ended(29)
+    for number in range(5):
+        for of in (run, young):
+            SyncBatch.objects.create(
+                run=of, worker="w", wallet="google", counts={"updated": number, "requests": 2}
+            )
+    before = SyncReport.of_run(run).wallets
+
+    assert "4 batches" in prune()
+
+    assert SyncReport.of_run(run).wallets == before
+    assert run.batches.count() == 1
+    assert young.batches.count() == 5
+    assert "0 batches" in prune()
+
+
+def test_resolved_failures_go_and_open_ones_stay(make_cards: MakeCards) -> None:
+    """90 days after they were resolved; what is still wrong is never forgotten."""
+    make_cards(1)
+    run, wallet_pass = ended(200), WalletPass.objects.get()
+    now = timezone.now()
+    for resolved_days in (None, 10, 91):
+        SyncFailure.objects.create(
+            run=run,
+            wallet_pass=wallet_pass,
+            code="rejected",
+            failed_at=now - timedelta(days=200),
+            resolved_at=None if resolved_days is None else now - timedelta(days=resolved_days),
+        )
+
+    assert "1 failures" in prune()
+
+    assert SyncFailure.objects.count() == 2
+    assert SyncFailure.objects.open().count() == 1
+
+
+def test_the_days_can_be_chosen() -> None:
+    """Each kind of row has its own option."""
+    ended(10)
+    prune("--runs", "9")
+    assert not SyncRun.objects.exists()
+
+
+def test_a_pass_survives_the_run_it_was_last_in(make_cards: MakeCards) -> None:
+    """Only the reference goes."""
+    make_cards(1)
+    run = ended(500)
+    WalletPass.objects.update(last_run=run)
+    prune()
+    assert WalletPass.objects.get().last_run is None
