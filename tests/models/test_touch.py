@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from loyalty_wallet.models import DatabaseNow, LoyaltyCard, SyncState, WalletPass
 from loyalty_wallet.sync import touch
+from loyalty_wallet.sync.outbox import mark_due
 
 from .conftest import Configure
 
@@ -59,12 +60,13 @@ def test_other_states_and_their_failing_runs_stay(
     assert (wallet_pass.state, wallet_pass.failing_runs) == (state, 7)
 
 
-def test_priority_and_force_are_set_only_when_asked(wallet_pass: WalletPass) -> None:
-    """What a person asked for is not undone by the next change of the card."""
+def test_priority_is_set_only_when_asked(wallet_pass: WalletPass) -> None:
+    """What a person asked for, with priority or by force, outlives the next change of the card."""
     touch([wallet_pass.card_key])
     wallet_pass.refresh_from_db()
     assert (wallet_pass.priority, wallet_pass.is_forced) == (WalletPass.Priority.NORMAL, False)
-    touch([wallet_pass.card_key], priority=WalletPass.Priority.ASKED, is_forced=True)
+    WalletPass.objects.update(is_forced=True)
+    WalletPass.objects.touch(priority=WalletPass.Priority.ASKED)
     touch([wallet_pass.card_key])
     wallet_pass.refresh_from_db()
     assert (wallet_pass.priority, wallet_pass.is_forced) == (WalletPass.Priority.ASKED, True)
@@ -75,7 +77,7 @@ def test_one_wallet_can_be_touched(configure: Configure, card: LoyaltyCard) -> N
     configure("google", "apple")
     touch([card.key])
     WalletPass.objects.update(due_at=None)
-    assert touch([card.key], wallets=["apple"]) == 1
+    assert mark_due([card.key], wallets=["apple"]) == 1
     assert WalletPass.objects.due().get().wallet == "apple"
 
 
