@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import islice
@@ -33,12 +33,12 @@ from loyalty_wallet.sources import get_card_source
 from loyalty_wallet.sync import touch
 from loyalty_wallet.wallets.base import fingerprint
 from loyalty_wallet.wallets.google import GoogleWallet
+from tests.benchmarks.command import CONF_VARIABLE
 from tests.benchmarks.measure import BenchmarkError, cores, cpu_seconds_of, machine
 from tests.benchmarks.rivals import Call, send_with_aiohttp
 
 ALIAS = "google"
 CHUNK_SIZE = 1000
-UNLIMITED = 1e9
 BUSY_SHARE = 0.3
 """Load per core before the start above which the figures are not to be trusted."""
 
@@ -47,8 +47,8 @@ class World:
     """Everything a benchmark needs around the app; leaving it leaves nothing behind.
 
     `quota` is what the emulated Google allows per second and `requests_per_second` what the app
-    allows itself, by default no limit. The database that DATABASE_URL names is never touched: a
-    scratch one is made beside it.
+    allows itself, by default no limit; `conf` is the rest of LOYALTY_WALLET, as far as JSON can say
+    it. The database that DATABASE_URL names is never touched: a scratch one is made beside it.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class World:
         latency_seconds: float = 0.0,
         quota: float | None = None,
         requests_per_second: float | None = None,
+        conf: Mapping[str, Any] | None = None,
     ) -> None:
         self.google = GoogleEmulatorProcess(
             requests_per_second=quota, latency_seconds=latency_seconds, log_bodies=False
@@ -65,6 +66,7 @@ class World:
         """What a child process needs in order to work on this world."""
         self._load_before = os.getloadavg()[0]
         self._requests_per_second = requests_per_second
+        self._conf = conf or {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -75,13 +77,9 @@ class World:
             options = {**self.google.wallet_options, "requests_per_second": rate}
             backend = f"{GoogleWallet.__module__}.{GoogleWallet.__qualname__}"
             wallet = {"BACKEND": backend, "OPTIONS": options}
-            stack.enter_context(override_settings(LOYALTY_WALLET={"WALLETS": {ALIAS: wallet}}))
-            self.environment |= {
-                "GOOGLE_WALLET_ISSUER_ID": self.google.issuer_id,
-                "GOOGLE_WALLET_CREDENTIALS": str(self.google.credentials_path),
-                "GOOGLE_WALLET_API_URL": self.google.url,
-                "GOOGLE_WALLET_REQUESTS_PER_SECOND": str(rate or UNLIMITED),
-            }
+            conf = {**self._conf, "WALLETS": {ALIAS: wallet}}
+            stack.enter_context(override_settings(LOYALTY_WALLET=conf))
+            self.environment[CONF_VARIABLE] = json.dumps(conf)
             self._stack = stack.pop_all()
         return self
 
@@ -114,7 +112,7 @@ class World:
         if self._load_before > BUSY_SHARE * cores():
             facts += (
                 "\nThe machine was busy with something else: cores that are shared make times and "
-                "CPU times longer than they are. Only the ratios mean something."
+                "CPU times longer, and the ratios waver: measure again when it is idle."
             )
         return facts
 
