@@ -1,0 +1,1 @@
+"""Process-level tests: real workers, databases and brokers that are stopped and killed."""

@@ -1,0 +1,190 @@
+"""A shop on a private database, an emulated Google, and the workers between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from django.db import connection, connections
+from django.db.models import F
+from django.test import override_settings
+from django.utils import timezone
+
+from loyalty_wallet.emulator import GoogleEmulator
+from loyalty_wallet.models import (
+    LoyaltyCard,
+    LoyaltyProgram,
+    LoyaltyTransaction,
+    SyncBatch,
+    SyncFailure,
+    SyncRun,
+    SyncState,
+    WalletLimit,
+    WalletPass,
+    WalletProgram,
+)
+from loyalty_wallet.sync import sync_wallet_passes, touch
+from project.settings import _database
+
+from .processes import Failpoint, HeldRequests, Worker
+
+TABLES = (
+    LoyaltyTransaction,
+    SyncBatch,
+    SyncFailure,
+    SyncState,
+    WalletLimit,
+    WalletPass,
+    WalletProgram,
+    LoyaltyCard,
+    LoyaltyProgram,
+    SyncRun,
+)
+HTTP = "during_http"
+
+
+@contextmanager
+def database(url: str) -> Iterator[None]:
+    """Let the ORM of this process work on another database."""
+    original, settings = connections["default"], connections.settings["default"]
+    changed = connections.configure_settings({"default": _database(url)})
+    connections.settings["default"] = changed["default"]
+    del connections["default"]
+    try:
+        yield
+    finally:
+        connection.close()
+        connections.settings["default"] = settings
+        connections["default"] = original
+
+
+class World:
+    """What a test does to a shop; the workers that it starts are gone at its end."""
+
+    def __init__(
+        self, google: GoogleEmulator, folder: Path, *, database_url: str, redis_url: str = ""
+    ) -> None:
+        self.google = google
+        self.redis_url = redis_url
+        self.owed = 0
+        """How many deliveries the changes so far ask for."""
+        self.perhaps_twice = 0
+        """How many passes changed while they were due: one delivery or two, both are right."""
+        self.workers: list[Worker] = []
+        self._folder = folder
+        options = google.wallet_options
+        self._environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
+            "DATABASE_URL": database_url,
+            "GOOGLE_WALLET_ISSUER_ID": options["issuer_id"],
+            "GOOGLE_WALLET_CREDENTIALS": options["credentials"],
+            "GOOGLE_WALLET_API_URL": options["api_url"],
+            "GOOGLE_WALLET_REQUESTS_PER_SECOND": "1000",
+        }
+        wallet = {
+            "BACKEND": "loyalty_wallet.wallets.google.GoogleWallet",
+            "OPTIONS": {**options, "requests_per_second": None},
+        }
+        self.own_settings = override_settings(LOYALTY_WALLET={"WALLETS": {"google": wallet}})
+
+    # --- The shop -----------------------------------------------------------------------------
+
+    def wipe(self) -> None:
+        """Begin with an empty shop; the schema stays."""
+        for model in TABLES:
+            model._default_manager.all()._raw_delete(using="default")  # type: ignore[attr-defined]
+
+    def seed(self, cards: int) -> list[LoyaltyCard]:
+        """Add cards whose passes are right, and forget how they came to be."""
+        program = LoyaltyProgram.objects.create(
+            name="Coffee Club", slug="coffee", issuer_name="Corner Café", apple_wallet=""
+        )
+        LoyaltyCard.objects.bulk_create(
+            LoyaltyCard(program=program, card_number=f"C{number:05}") for number in range(cards)
+        )
+        # Long ago, so that no run discovers them by itself.
+        LoyaltyCard.objects.update(updated_at=timezone.now() - timedelta(days=30))
+        made = list(LoyaltyCard.objects.order_by("pk"))
+        touch(card.key for card in made)
+        assert sync_wallet_passes().cards["synced"] == cards
+        for model in (SyncBatch, SyncState, SyncRun):
+            WalletPass.objects.update(last_run=None)
+            model._default_manager.all().delete()
+        self.google._service.log.clear()
+        return made
+
+    def sell(self, cards: Sequence[LoyaltyCard] | None = None, *, points: int = 5) -> None:
+        """Let cards, or all, earn points in bulk, and mark their passes due."""
+        cards = list(LoyaltyCard.objects.all()) if cards is None else cards
+        passes = WalletPass.objects.for_cards(card.key for card in cards)
+        self.perhaps_twice += passes.due().count()
+        self.owed += passes.filter(due_at=None).count()
+        LoyaltyCard.objects.filter(pk__in=[card.pk for card in cards]).update(
+            points_balance=F("points_balance") + points
+        )
+        touch(card.key for card in cards)
+
+    def due(self) -> int:
+        return WalletPass.objects.due().count()
+
+    # --- The workers --------------------------------------------------------------------------
+
+    def trap(self, point: str) -> Failpoint | HeldRequests:
+        """Make a place at which a worker can be caught; HTTP is one with requests under way."""
+        if point == HTTP:
+            return HeldRequests(self.google)
+        return Failpoint(point, self._new_folder())
+
+    def start(self, *options: str, environment: dict[str, str] | None = None, **conf: Any) -> Worker:
+        """Start `manage.py sync_wallet_passes`; `conf` goes over LOYALTY_WALLET."""
+        command = [sys.executable, "manage.py", "sync_wallet_passes", "--json", *options]
+        return self.launch(command, environment, **conf)
+
+    def start_celery(
+        self, processes: int = 1, *, environment: dict[str, str] | None = None, **conf: Any
+    ) -> Worker:
+        """Start a Celery worker with so many processes."""
+        command = f"-m celery -A project worker -l WARNING -c {processes} --without-gossip"
+        options = ["--without-mingle", "--without-heartbeat"]
+        redis = {"REDIS_URL": self.redis_url, **(environment or {})}
+        return self.launch([sys.executable, *command.split(), *options], redis, **conf)
+
+    def launch(
+        self, command: Sequence[str], environment: dict[str, str] | None = None, **conf: Any
+    ) -> Worker:
+        variables = {
+            **self._environment,
+            "CHAOS_LOYALTY_WALLET": json.dumps({"BATCH_SIZE": 5, **conf}),
+            **(environment or {}),
+        }
+        worker = Worker(command, variables, self._new_folder())
+        self.workers.append(worker)
+        return worker
+
+    def sync(self, *options: str, **conf: Any) -> Worker:
+        """Carry out a healthy run that waits for its turn, from beginning to end."""
+        worker = self.start("--wait", *options, **conf)
+        assert worker.wait() == 0, worker.log[-3000:]
+        return worker
+
+    def send_task(self, name: str, *args: Any, **options: Any) -> None:
+        """Put a message into the broker, as the scheduler or a web process does."""
+        with Celery("scheduler", broker=self.redis_url, set_as_current=False) as sender:
+            sender.send_task(name, args=args, **options)
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.kill_group()
+
+    def _new_folder(self) -> Path:
+        folder = self._folder / str(len(list(self._folder.iterdir())))
+        folder.mkdir()
+        return folder
