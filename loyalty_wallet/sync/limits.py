@@ -31,6 +31,9 @@ logger = logging.getLogger("loyalty_wallet.sync")
 AHEAD_SECONDS = 0.5
 """Slots are booked at most this far ahead: a real-time push has to wait no longer for its own."""
 
+BATCH_SECONDS = 0.05
+MOST_SLOTS = 1000
+
 
 class SlotSource(ABC):
     """Books moments for requests, evenly spaced over all processes."""
@@ -181,9 +184,12 @@ class RateLimiter:
         if self._unshared_pause:
             seconds, self._unshared_pause = self._unshared_pause, 0.0
             self._source.pause(seconds)
+        if self._waiting <= len(self._slots):
+            return []
+        # At high rates one booking serves more than the requests that wait at this moment.
+        wanted = max(self._waiting, min(MOST_SLOTS, int(BATCH_SECONDS / self._source.interval)))
         ahead = max(1, math.ceil(AHEAD_SECONDS / self._source.interval))
-        needed = min(self._waiting - len(self._slots), ahead)
-        return self._source.book(needed) if needed > 0 else []
+        return self._source.book(min(wanted - len(self._slots), ahead))
 
     async def _next_slot(self, announce: Callable[[], None]) -> float:
         self._waiting += 1
