@@ -84,6 +84,10 @@ def check_wallets(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMes
 def check_card_source(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
     """E004: the card source cannot be used."""
     try:
+        get_conf()
+    except ImproperlyConfigured:
+        return []
+    try:
         get_card_source()
     except ImproperlyConfigured as error:
         return [

@@ -15,6 +15,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 SETTING = "LOYALTY_WALLET"
+LEASE_MARGIN_SECONDS = 5
+"""By which the lease of a pass must outlive the time limit of a request that starts."""
 DEFAULT_CARD_SOURCE = "loyalty_wallet.sources.LoyaltyCardSource"
 
 
@@ -76,11 +78,11 @@ class Conf:
         values = {known[key]: value for key, value in setting.items()}
         if "wallets" in values:
             values["wallets"] = _wallets(values["wallets"])
-        if "retry_delays" in values:
-            values["retry_delays"] = tuple(values["retry_delays"])
         for name, is_sound, rule in _RULES:
             if name in values and not is_sound(values[name]):
                 raise ImproperlyConfigured(f"{SETTING}[{name.upper()!r}] must be {rule}.")
+        if "retry_delays" in values:
+            values["retry_delays"] = tuple(values["retry_delays"])
         return cls(**values)
 
 
@@ -134,11 +136,18 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
     ("card_source", lambda value: isinstance(value, str) and "." in value, "a dotted path"),
     (
         "retry_delays",
-        lambda value: all(_is_number(delay) and delay >= 0 for delay in value),
+        lambda value: (
+            isinstance(value, list | tuple)
+            and all(_is_number(delay) and delay >= 0 for delay in value)
+        ),
         "a list of seconds, none negative",
     ),
     (
@@ -146,7 +155,7 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
         lambda value: isinstance(value, timedelta) and value > timedelta(0),
         "a positive timedelta",
     ),
-    ("batch_size", lambda value: isinstance(value, int) and 1 <= value <= 5000, "1 to 5000"),
+    ("batch_size", lambda value: _is_count(value) and 1 <= value <= 5000, "1 to 5000"),
     ("lease_seconds", lambda value: _is_number(value) and value >= 30, "at least 30 seconds"),
     (
         "claim_strategy",
@@ -154,12 +163,12 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
         "'auto', 'skip_locked' or 'cas'",
     ),
     ("rate_limit_redis_url", lambda value: isinstance(value, str), "a URL"),
-    ("workers", lambda value: isinstance(value, int) and 1 <= value <= 64, "from 1 to 64"),
+    ("workers", lambda value: _is_count(value) and 1 <= value <= 64, "from 1 to 64"),
     ("max_run_seconds", lambda value: _is_number(value) and value > 0, "a positive number"),
     ("audit", lambda value: isinstance(value, bool), "True or False"),
     ("recreate_missing", lambda value: isinstance(value, bool), "True or False"),
-    ("set_aside_after", lambda value: isinstance(value, int) and value >= 1, "at least 1"),
+    ("set_aside_after", lambda value: _is_count(value) and value >= 1, "at least 1"),
     ("alert_failure_rate", lambda value: _is_number(value) and 0 <= value <= 1, "from 0 to 1"),
     ("alert_duration_seconds", lambda value: _is_number(value) and value >= 0, "0 or more"),
-    ("alert_failed_cards", lambda value: isinstance(value, int) and value >= 0, "0 or more"),
+    ("alert_failed_cards", lambda value: _is_count(value) and value >= 0, "0 or more"),
 ]

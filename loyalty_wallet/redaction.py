@@ -6,21 +6,25 @@ import re
 
 MASK = "[redacted]"
 
+_LONGEST = 20_000
+"""Nobody reads more of a message, and no pattern gets to chew on more."""
+
 _SECRETS = re.compile(
     r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)"  # PEM keys and certificates
     r"|\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}"  # JSON Web Tokens: assertions and save links
-    r"|\bya29\.[\w.-]+"  # Google's access tokens
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # e-mail addresses
+    r"|\bya29\.[\w./-]+"  # Google's access tokens
+    r"|(?<![\w.+-])[\w.+-]+(?:@|%40)[\w-]+(?:\.[\w-]+)*",  # e-mail addresses
     re.DOTALL,
 )
 _NAMED_SECRETS = re.compile(
-    r"""(?P<name>(?:bearer|applepass)\s+|(?:access_token|private_key|assertion|client_secret"""
-    r"""|authenticationToken|pushToken)["']?\s*[:=]\s*["']?)(?P<value>[^\s"',}]+)""",
+    r"""(?P<name>(?:bearer|applepass|basic)(?:\s|%20)+["']?|(?:[\w-]*token|private_key|assertion"""
+    r"""|client_secret|signature|password)\\?["']?\s*(?:[:=]|%3D)\s*\\?["']?)(?P<value>[^\s"'\\,}&]+)""",
     re.IGNORECASE,
 )
 
 
 def redact(text: str, *, limit: int = 500) -> str:
     """Return `text` without keys, tokens and e-mail addresses, at most `limit` characters long."""
-    text = _NAMED_SECRETS.sub(rf"\g<name>{MASK}", _SECRETS.sub(MASK, text))
+    text = _SECRETS.sub(MASK, text[:_LONGEST])
+    text = _NAMED_SECRETS.sub(rf"\g<name>{MASK}", text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

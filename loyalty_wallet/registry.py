@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
-from .conf import SETTING, WalletConf, get_conf, refuse_unknown
+from .conf import LEASE_MARGIN_SECONDS, SETTING, WalletConf, get_conf, refuse_unknown
 from .wallets.base import Wallet
 
 
@@ -39,9 +39,16 @@ def build_wallet(alias: str, conf: WalletConf) -> Wallet:
         if name not in conf.options:
             raise ImproperlyConfigured(f"{where}['OPTIONS'] must define {name!r}.")
     try:
-        return backend(alias, **conf.options)
+        wallet = backend(alias, **conf.options)
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"{where}['OPTIONS']: {error}") from error
+    longest = get_conf().lease_seconds - LEASE_MARGIN_SECONDS
+    if wallet.timeout_seconds >= longest:
+        raise ImproperlyConfigured(
+            f"{where}['OPTIONS']: timeout_seconds must be below {longest:g}, or no request would "
+            f"end within its lease; raise {SETTING}['LEASE_SECONDS'] for more."
+        )
+    return wallet
 
 
 @cache

@@ -8,8 +8,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar
 
+from django.contrib.admin.utils import quote
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Field, Model, QuerySet
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
@@ -21,11 +22,12 @@ from .models import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
 class CardSource(ABC):
     """Maps rows of any model to cards.
 
-    Two members are required: `model` and `to_card`. A card's key is `str(pk)` unless `key_for`
-    and `rows_for` say otherwise; it must be stable for life and at most 191 characters.
+    Two members are required: `model` and `to_card`. A card's key is the text of `key_field`; it
+    must be unique, stable for life and at most 191 characters.
     """
 
     model: ClassVar[type[Model]]
+    key_field: ClassVar[str] = "pk"
 
     @abstractmethod
     def to_card(self, row: Any) -> Card:
@@ -37,18 +39,22 @@ class CardSource(ABC):
 
     def key_for(self, row: Any) -> str:
         """Return the key of the card that `row` stands for."""
-        return str(row.pk)
+        return str(getattr(row, self.key_field))
 
     def rows_for(self, card_keys: Iterable[str]) -> Iterable[Any]:
         """Return the rows of these cards, in any order; keys that are gone are left out."""
-        field = self.model._meta.pk
+        meta = self.model._meta
+        name = meta.pk.name if self.key_field == "pk" else self.key_field
+        field: Field[Any, Any] = meta.get_field(name)  # type: ignore[assignment]
         keys = []
         for key in card_keys:
             try:
-                keys.append(field.to_python(key))
+                value = field.to_python(key)
+                field.run_validators(value)
             except ValidationError:
                 continue
-        return self.get_queryset().filter(pk__in=keys)
+            keys.append(value)
+        return self.get_queryset().filter(**{f"{self.key_field}__in": keys})
 
     def changed_since(self, moment: datetime) -> Iterable[str]:
         """Return the keys of the cards that changed at or after `moment`; none if not known."""
@@ -57,8 +63,14 @@ class CardSource(ABC):
     def admin_url(self, card_key: str) -> str:
         """Return the admin page of the card; empty if there is none."""
         meta = self.model._meta
+        row_id = card_key
+        if self.key_field != "pk":
+            row = self.model._default_manager.filter(**{self.key_field: card_key}).first()
+            if row is None:
+                return ""
+            row_id = str(row.pk)
         try:
-            return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[card_key])
+            return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(row_id)])
         except NoReverseMatch:
             return ""
 
@@ -128,6 +140,9 @@ def _card_source(path: str) -> CardSource:
             f"LOYALTY_WALLET['CARD_SOURCE']: {path} is not a subclass of CardSource."
         )
     try:
-        return source()
+        instance = source()
     except TypeError as error:
         raise ImproperlyConfigured(f"LOYALTY_WALLET['CARD_SOURCE']: {error}") from error
+    if not hasattr(instance, "model"):
+        raise ImproperlyConfigured(f"LOYALTY_WALLET['CARD_SOURCE']: {path} names no `model`.")
+    return instance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 from django.core.validators import MinLengthValidator, RegexValidator
@@ -16,12 +16,16 @@ from ..signals import cards_changed, program_changed
 
 
 class ShownModel(models.Model):
-    """A row that remembers what it showed when loaded, to tell whether a save changes the card."""
+    """A row that remembers what the database has of it, to tell whether a save changes the card."""
 
     shown_fields: tuple[str, ...] = ()
 
     class Meta:
         abstract = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._face_in_database: dict[str, Any] = {}
 
     @classmethod
     def from_db(
@@ -31,20 +35,44 @@ class ShownModel(models.Model):
         row.remember_face()
         return row
 
-    def changed_face(self) -> set[str]:
-        """Return the names of the shown fields that differ from what was loaded or last saved."""
-        if self._state.adding:
-            return set(self.shown_fields)
-        before: dict[str, Any] = getattr(self, "_face_in_database", {})
-        return {name for name, value in self._face().items() if before.get(name) != value}
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Self] | None = None,
+    ) -> None:
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        self.remember_face(names)
 
-    def remember_face(self) -> None:
-        """Take what the row shows now for what its cards show."""
-        self._face_in_database = self._face()
+    def changed_face(self, written: Collection[str] | None = None) -> set[str]:
+        """Return the names of the shown fields that a save of `written` changes in the database."""
+        return {
+            name
+            for name, value in self._face(written).items()
+            if name not in self._face_in_database
+            # What the database computes may be anything.
+            or hasattr(value, "resolve_expression")
+            or self._face_in_database[name] != value
+        }
 
-    def _face(self) -> dict[str, Any]:
+    def remember_face(self, written: Collection[str] | None = None) -> None:
+        """Take what the row shows now, or its fields of these names, for what the database has."""
+        self._face_in_database.update(self._face(written))
+
+    def remember_face_after_commit(self, written: Collection[str] | None, using: str) -> None:
+        """Do so for what is saved now, unless the transaction is rolled back."""
+        face = self._face(written)
+        transaction.on_commit(lambda: self._face_in_database.update(face), using=using)
+
+    def _face(self, written: Collection[str] | None = None) -> dict[str, Any]:
         loaded = self.__dict__
-        return {name: loaded[name] for name in self.shown_fields if name in loaded}
+        return {
+            name: loaded[name]
+            for name in self.shown_fields
+            if name in loaded
+            and (written is None or name in written or name.removesuffix("_id") in written)
+        }
 
 
 class LoyaltyProgram(ShownModel):
@@ -84,7 +112,7 @@ class LoyaltyProgram(ShownModel):
         _("background colour"),
         max_length=7,
         blank=True,
-        validators=[RegexValidator(r"^#(?:[0-9a-fA-F]{3}){1,2}$", _("Write #rgb or #rrggbb."))],
+        validators=[RegexValidator(r"^#(?:[0-9a-fA-F]{3}){1,2}\Z", _("Write #rgb or #rrggbb."))],
     )
     points_label = models.CharField(_("points label"), max_length=30, default="Points")
     stamps_required = models.PositiveSmallIntegerField(_("stamps required"), default=10)
@@ -121,13 +149,15 @@ class LoyaltyProgram(ShownModel):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        changed = self.changed_face()
+        written = kwargs.get("update_fields")
+        changed = self.changed_face(written)
         is_new = self._state.adding
-        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(type(self))):
+        using = kwargs.get("using") or router.db_for_write(type(self))
+        with transaction.atomic(using=using):
             super().save(*args, **kwargs)
             if changed and not is_new:
                 program_changed.send(sender=type(self), program=self)
-        self.remember_face()
+            self.remember_face_after_commit(written, using)
 
 
 class LoyaltyCard(ShownModel):
@@ -170,12 +200,14 @@ class LoyaltyCard(ShownModel):
         return f"{self.card_number} {self.holder_name}".strip()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        changed = self.changed_face()
-        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(type(self))):
+        written = kwargs.get("update_fields")
+        changed = self.changed_face(written)
+        using = kwargs.get("using") or router.db_for_write(type(self))
+        with transaction.atomic(using=using):
             super().save(*args, **kwargs)
             if changed:
                 cards_changed.send(sender=type(self), card_keys=[self.key])
-        self.remember_face()
+            self.remember_face_after_commit(written, using)
 
     @property
     def key(self) -> str:
@@ -232,7 +264,6 @@ class LoyaltyCard(ShownModel):
             )
             cards_changed.send(sender=type(self), card_keys=[self.key])
         self.refresh_from_db(fields=["points_balance", "stamps", "updated_at"])
-        self.remember_face()
         return entry
 
 

@@ -150,7 +150,7 @@ class SyncFailure(models.Model):
         indexes = (models.Index(fields=("resolved_at", "-failed_at"), name="sync_failure_open"),)
 
     def __str__(self) -> str:
-        return f"{self.wallet_pass_id} {self.code}"
+        return _("%(code)s, failure %(number)s") % {"code": self.code, "number": self.pk}
 
 
 class SyncState(models.Model):

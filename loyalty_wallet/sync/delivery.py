@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
+from ..conf import LEASE_MARGIN_SECONDS
 from ..exceptions import (
     BugError,
     DeferredError,
@@ -34,7 +35,6 @@ from .retry import LONGEST_RETRY_AFTER_SECONDS, RetryPolicy
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
-LEASE_MARGIN_SECONDS = 5
 OUTAGE = (UnavailableError, NetworkError, DeliveryTimeoutError)
 """Failures that speak of the provider, not of the card."""
 

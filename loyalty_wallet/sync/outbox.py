@@ -52,7 +52,8 @@ def mark_due(
 def issue(card_keys: Iterable[str], wallets: Iterable[str] | None = None) -> int:
     """Make the missing passes of these cards, due at once; return how many were made.
 
-    Without `wallets` a card gets a pass in each configured wallet that its program names.
+    A card gets a pass in each of `wallets` (by default: all that are configured) that its program
+    names.
     Raises SelectionError for an alias that is not configured.
     """
     aliases = None if wallets is None else _configured(wallets)
@@ -90,10 +91,9 @@ def _issue(card_keys: list[str], aliases: list[str] | None, *, only_automatic: b
         program = card.program
         if only_automatic and not (program.auto_issue and program.is_active and card.is_active):
             continue
-        named = program.wallets if aliases is None or only_automatic else tuple(aliases)
         passes += [
             _new_pass(card, alias)
-            for alias in named
+            for alias in program.wallets
             if alias in wanted and (card.key, alias) not in existing
         ]
     # Another process may issue the same card at this moment; the table lets only one through.

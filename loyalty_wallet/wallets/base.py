@@ -103,11 +103,11 @@ class Wallet(ABC):
         concurrency: int = 16,
         timeout_seconds: float = 10,
     ) -> None:
-        if requests_per_second is not None and requests_per_second <= 0:
+        if requests_per_second is not None and not 0 < requests_per_second < float("inf"):
             raise ValueError("requests_per_second must be positive, or None for no limit.")
-        if not 1 <= concurrency <= MAX_CONCURRENCY:
+        if concurrency not in range(1, MAX_CONCURRENCY + 1):
             raise ValueError(f"concurrency must be from 1 to {MAX_CONCURRENCY}.")
-        if timeout_seconds <= 0:
+        if not 0 < timeout_seconds < float("inf"):
             raise ValueError("timeout_seconds must be positive.")
         self.alias = alias
         self.requests_per_second = requests_per_second

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, WalletPass
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +161,68 @@ def test_names_for_people(program: LoyaltyProgram, card: LoyaltyCard) -> None:
     """Lists show the program's name, and the card's number with its holder."""
     assert (str(program), str(card)) == ("Coffee Club", "C1 Ada")
     assert str(WalletPass.objects.get()) == "C1 Ada (google)"
+
+
+def delivered(card: LoyaltyCard) -> None:
+    """Have the phone show what the database has."""
+    WalletPass.objects.filter(card_key=card.key).update(due_at=None)
+
+
+def is_due(card: LoyaltyCard) -> bool:
+    return WalletPass.objects.get(card_key=card.key).due_at is not None
+
+
+def test_a_refreshed_row_compares_with_what_it_was_refreshed_to(wallet_pass: WalletPass) -> None:
+    """Somebody else's change that is undone afterwards is a change; a mere refresh is none."""
+    card = LoyaltyCard.objects.get()
+    LoyaltyCard.objects.update(tier="Gold")
+    card.refresh_from_db()
+    delivered(card)
+    card.save()
+    assert not is_due(card)
+    card.tier = ""
+    card.save()
+    assert is_due(card)
+
+
+def test_a_field_that_was_not_written_is_still_to_be_written(wallet_pass: WalletPass) -> None:
+    """`update_fields` leaves the other changes for the next save, and that one touches."""
+    card = LoyaltyCard.objects.get()
+    card.points_balance = 7
+    card.save(update_fields=["tier"])
+    delivered(card)
+    card.save()
+    assert is_due(card)
+
+
+def test_recording_a_transaction_forgets_no_other_change(wallet_pass: WalletPass) -> None:
+    """A name that was set before `record` is delivered by the save after it."""
+    card = LoyaltyCard.objects.get()
+    card.holder_name = "Grace"
+    card.record("earn", 5)
+    delivered(card)
+    card.save()
+    assert is_due(card)
+
+
+def test_what_the_database_computes_may_be_anything(wallet_pass: WalletPass) -> None:
+    """Two saves of the same expression move the balance twice, and both are seen."""
+    card = LoyaltyCard.objects.get()
+    card.points_balance = F("points_balance") + 5
+    card.save()
+    delivered(card)
+    card.points_balance = F("points_balance") + 5
+    card.save()
+    assert is_due(card)
+
+
+def test_a_save_that_was_rolled_back_is_not_remembered(wallet_pass: WalletPass) -> None:
+    """Saving the same value again is a change: the database never got it."""
+    card = LoyaltyCard.objects.get()
+    card.tier = "Gold"
+    with transaction.atomic():
+        card.save()
+        transaction.set_rollback(True)
+    assert not is_due(card)
+    card.save()
+    assert is_due(card)

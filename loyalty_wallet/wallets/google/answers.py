@@ -57,7 +57,7 @@ class ErrorBody:
         """Read an envelope; anything else gives an empty one."""
         try:
             error = json.loads(body)["error"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return cls()
         if not isinstance(error, dict):
             return cls(message=str(error))
@@ -65,10 +65,10 @@ class ErrorBody:
         first = details[0] if isinstance(details, list) and details else {}
         first = first if isinstance(first, dict) else {}
         return cls(
-            message=str(error.get("message", "")),
-            reason=str(first.get("reason", "")),
-            domain=str(first.get("domain", "")),
-            status=str(error.get("status", "")),
+            message=str(error.get("message") or ""),
+            reason=str(first.get("reason") or ""),
+            domain=str(first.get("domain") or ""),
+            status=str(error.get("status") or ""),
         )
 
 
@@ -80,10 +80,10 @@ def read_resource(body: bytes, *, status: int, resource_id: str) -> dict[str, An
     """
     try:
         resource = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnavailableError("The answer is not JSON.", http_status=status) from error
-    if not isinstance(resource, dict):
-        raise UnavailableError("The answer is not a JSON object.", http_status=status)
+    if not isinstance(resource, dict) or "error" in resource:
+        raise UnavailableError("The answer is not a resource.", http_status=status)
     if resource.get("id", resource_id) != resource_id:
         raise UnavailableError("The answer is about another resource.", http_status=status)
     return resource
@@ -133,7 +133,7 @@ def retry_after_seconds(value: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)

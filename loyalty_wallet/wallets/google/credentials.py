@@ -38,7 +38,13 @@ SCOPE = "https://www.googleapis.com/auth/wallet_object.issuer"
 REFRESH_AHEAD_SECONDS = 300
 EXPIRY_MARGIN_SECONDS = 10
 
-KeySource = str | Path | Mapping[str, Any] | Callable[[], "str | Path | Mapping[str, Any]"]
+LONGEST_PATH = 300
+REFRESH_PAUSE_SECONDS = 10
+"""Between two failed tries to get the next token while the present one still lives."""
+
+KeySource = (
+    bytes | str | Path | Mapping[str, Any] | Callable[[], "bytes | str | Path | Mapping[str, Any]"]
+)
 """A service-account JSON: its path, its text, its content, or a callable that returns one."""
 
 
@@ -87,11 +93,17 @@ class ServiceAccount:
             credentials = self.load()
             with requests.Session() as session:
                 session.trust_env = False
-                request = functools.partial(Request(session), timeout=self._timeout_seconds)
+                # A redirect would carry the signed assertion to another host.
+                request = functools.partial(
+                    Request(session), timeout=self._timeout_seconds, allow_redirects=False
+                )
                 try:
                     credentials.refresh(request)
                 except GoogleAuthError as error:
                     raise _translated(error) from error
+                except (KeyError, TypeError, ValueError) as error:
+                    # google-auth trips over a token answer that is not the JSON it expects.
+                    raise UnavailableError("The token endpoint's answer is no token.") from error
             self._token = _token_of(credentials)
             return self._token
 
@@ -103,6 +115,7 @@ class TokenKeeper:
         self._account = account
         self._timeout_seconds = timeout_seconds
         self._refreshing: asyncio.Task[Token] | None = None
+        self._next_try = 0.0
 
     async def get(self, *, refused: Token | None = None) -> Token:
         """Return a valid token other than `refused`.
@@ -113,7 +126,9 @@ class TokenKeeper:
         token = self._account.token
         if token is None or token is refused or not token.lives_for(EXPIRY_MARGIN_SECONDS):
             return await self._wait_for_refresh(token)
-        if not token.lives_for(REFRESH_AHEAD_SECONDS):
+        now = time.monotonic()
+        if not token.lives_for(REFRESH_AHEAD_SECONDS) and now >= self._next_try:
+            self._next_try = now + REFRESH_PAUSE_SECONDS
             self._refresh(token)
         return token
 
@@ -151,30 +166,44 @@ def _retrieve(task: asyncio.Task[Token]) -> None:
 
 def _read(key: KeySource) -> Mapping[str, Any]:
     if callable(key):
-        key = key()
+        try:
+            key = key()
+        except Exception as error:
+            raise MisconfiguredError(
+                f"The callable that gives the service-account key raised {type(error).__name__}."
+            ) from error
     if isinstance(key, Mapping):
         return key
-    text = str(key)
-    if not text.lstrip().startswith("{"):
-        try:
-            text = Path(text).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MisconfiguredError(f"The service-account key is not readable: {error}") from error
+    text = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+    text = text.strip().removeprefix("\ufeff")
+    if not text.startswith("{"):
+        text = _read_file(text)
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MisconfiguredError("The service-account key is not JSON.") from error
     if not isinstance(content, dict):
         raise MisconfiguredError("The service-account key is not a JSON object.")
     return content
 
 
+def _read_file(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        # What is not a short line may be the key itself, and must not be quoted.
+        is_path = len(name) <= LONGEST_PATH and name.isprintable()
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise MisconfiguredError(
+            f"The service-account key is not readable: {reason}{f': {name}' if is_path else ''}"
+        ) from error
+
+
 def _parse(info: Mapping[str, Any]) -> service_account.Credentials:
     missing = [name for name in ("client_email", "private_key", "token_uri") if not info.get(name)]
     if missing:
         raise MisconfiguredError(f"The service-account key lacks {', '.join(missing)}.")
-    endpoint = urlsplit(str(info["token_uri"]))
-    if endpoint.scheme != "https" and not is_loopback(endpoint.hostname):
+    if not _is_safe(str(info["token_uri"])):
         raise MisconfiguredError("The service-account key's token_uri must be https.")
     try:
         credentials: service_account.Credentials = (
@@ -186,6 +215,16 @@ def _parse(info: Mapping[str, Any]) -> service_account.Credentials:
             "The service-account key's private_key is not a PEM key."
         ) from error
     return credentials
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        endpoint = urlsplit(url)
+    except ValueError:
+        return False
+    return endpoint.scheme == "https" or (
+        endpoint.scheme == "http" and is_loopback(endpoint.hostname)
+    )
 
 
 def _translated(error: GoogleAuthError) -> DeliveryError:

@@ -102,6 +102,8 @@ def _stamps(card: Card) -> dict[str, Any]:
 
 
 def _int32(field: str, value: int) -> int:
+    if type(value) is not int:
+        raise InvalidCardError(f"{field}: {value!r} is not a whole number.")
     if not INT32_MIN <= value <= INT32_MAX:
         raise InvalidCardError(f"{field}: {value} does not fit in 32 bits.")
     return value
@@ -140,6 +142,6 @@ def _valid_until(card: Card) -> dict[str, Any] | None:
 
 
 def _image(field: str, url: str) -> dict[str, Any]:
-    if not url.startswith("https://"):
+    if not re.match(r"https://[^/\s]+", url):
         raise InvalidCardError(f"{field}: {url!r} is not an https URL; Google fetches the image.")
     return {"sourceUri": {"uri": url}}

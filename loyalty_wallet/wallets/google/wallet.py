@@ -65,7 +65,7 @@ class GoogleWallet(Wallet):
         **limits: Any,
     ) -> None:
         super().__init__(alias, **limits)
-        if not re.fullmatch(r"\d+", str(issuer_id)):
+        if not re.fullmatch(r"[0-9]+", str(issuer_id)):
             raise ValueError("issuer_id must be the issuer's number from the Wallet console.")
         root = urlsplit(api_url)
         if root.scheme != "https" and not (root.scheme == "http" and is_loopback(root.hostname)):
