@@ -17,7 +17,7 @@ _SECRETS = re.compile(
     re.DOTALL,
 )
 _NAMED_SECRETS = re.compile(
-    r"""(?P<name>(?:bearer|applepass|basic)(?:\s|%20)+["']?|(?:[\w-]*token|private_key|assertion"""
+    r"""(?P<name>(?:bearer|applepass|basic)(?:\s|%20)+["']?|(?:token|private_key|assertion"""
     r"""|client_secret|signature|password)\\?["']?\s*(?:[:=]|%3D)\s*\\?["']?)(?P<value>[^\s"'\\,}&]+)""",
     re.IGNORECASE,
 )

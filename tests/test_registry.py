@@ -110,6 +110,10 @@ def test_api_root_is_taken(url: str) -> None:
         ({"requests_per_second": "20"}, "['OPTIONS']: "),
         ({"timeout_seconds": 0}, "timeout_seconds must be positive"),
         ({"timeout_seconds": None}, "['OPTIONS']: "),
+        ({"timeout_seconds": float("nan")}, "timeout_seconds must be positive"),
+        ({"timeout_seconds": 115}, "timeout_seconds must be below 115"),
+        ({"concurrency": 2.5}, "concurrency must be from 1 to 64"),
+        ({"issuer_id": "٣٣"}, "issuer_id must be the issuer's number"),
     ],
 )
 def test_senseless_option_is_refused(

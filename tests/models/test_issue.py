@@ -170,3 +170,23 @@ def test_longest_key_fits() -> None:
     key = "ü" * 191
     WalletPass.objects.create(card_key=key, wallet="g" * 64, remote_id="1" * 255)
     assert WalletPass.objects.for_cards([key]).count() == 1
+
+
+def test_a_wallet_that_the_program_does_not_name_gets_no_pass(
+    configure: Configure, program: LoyaltyProgram
+) -> None:
+    """A pass that no run would deliver is not made in the first place."""
+    configure("google", "other")
+    program.auto_issue = False
+    program.save()
+    card = LoyaltyCard.objects.create(program=program, card_number="C1")
+    assert issue([card.key], wallets=["other"]) == 0
+    assert wallets_of(card) == []
+
+
+@pytest.mark.parametrize("key", ["9" * 400, "-1", "x", "", "1.5"])
+def test_a_key_that_no_row_can_have_is_no_error(configure: Configure, key: str) -> None:
+    """Nothing is found for it, and nothing breaks."""
+    configure("google")
+    assert touch([key]) == 0
+    assert issue([key]) == 0

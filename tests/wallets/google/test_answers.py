@@ -234,3 +234,25 @@ def test_what_is_no_answer_is_no_success(body: bytes) -> None:
         read_resource(body, status=200, resource_id="1.a")
     assert refusal.value.http_status == 200
     assert refusal.value.is_retryable
+
+
+@pytest.mark.parametrize(
+    "value", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2035 00:00:00 +99999999"]
+)
+def test_retry_after_that_is_no_moment_is_ignored(value: str) -> None:
+    """A date out of all bounds is no reason to fail otherwise."""
+    assert error_for(503, {"Retry-After": value}, b"").code == "unavailable"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"error":' * 100_000])
+def test_deep_answers_break_nothing(body: bytes) -> None:
+    """Neither as an error nor as a resource."""
+    assert error_for(400, {}, body).code == "rejected"
+    with pytest.raises(UnavailableError):
+        read_resource(body, status=200, resource_id="1.a")
+
+
+def test_an_error_with_status_200_is_no_success() -> None:
+    """A front end that answers 200 with an error envelope has done nothing for us."""
+    with pytest.raises(UnavailableError):
+        read_resource(b'{"error": {"code": 500}}', status=200, resource_id="1.a")

@@ -45,12 +45,25 @@ def keeper(account: ServiceAccount, *, timeout_seconds: float = 5) -> TokenKeepe
         lambda path: path,
         lambda path: path.read_text(),
         lambda path: f"\n  {path.read_text()}\n",
+        lambda path: f"\ufeff{path.read_text()}",
+        lambda path: path.read_bytes(),
         lambda path: json.loads(path.read_text()),
         lambda path: lambda: path,
         lambda path: lambda: path.read_text(),
         lambda path: lambda: json.loads(path.read_text()),
     ],
-    ids=["path", "Path", "text", "indented", "dict", "to path", "to text", "to dict"],
+    ids=[
+        "path",
+        "Path",
+        "text",
+        "indented",
+        "marked",
+        "bytes",
+        "dict",
+        "to path",
+        "to text",
+        "to dict",
+    ],
 )
 def test_key_may_come_from_anywhere(tmp_path: Path, source: Callable[[Path], Any]) -> None:
     """A path, the text itself, its content, or a callable that returns one of them."""
@@ -92,6 +105,12 @@ def without(name: str) -> dict[str, Any]:
         ({**ACCOUNT, "token_uri": "http://oauth2.googleapis.com/token"}, "must be https"),
         ({**ACCOUNT, "token_uri": "http://127.0.0.1.example/token"}, "must be https"),
         ({**ACCOUNT, "token_uri": "oauth2.googleapis.com/token"}, "must be https"),
+        ({**ACCOUNT, "token_uri": "ftp://127.0.0.1/token"}, "must be https"),
+        ({**ACCOUNT, "token_uri": "http://[bad/"}, "must be https"),
+        (SECRET * 100, "is not readable"),
+        (f"{SECRET}\n{SECRET}", "is not readable"),
+        ("[" * 100_000, "is not readable"),
+        ('{"a":' * 100_000, "is not JSON"),
     ],
 )
 def test_unusable_key_says_why(key: Any, words: str) -> None:
@@ -101,6 +120,17 @@ def test_unusable_key_says_why(key: Any, words: str) -> None:
     assert words in refusal.value.message
     assert SECRET not in refusal.value.message
     assert "BEGIN" not in refusal.value.message
+
+
+def test_key_callable_that_fails_is_a_misconfiguration() -> None:
+    """Only the kind of its exception is told: its text may be a secret."""
+
+    def give() -> str:
+        raise KeyError(SECRET)
+
+    with pytest.raises(MisconfiguredError, match="KeyError") as refusal:
+        ServiceAccount(give, timeout_seconds=5).load()
+    assert SECRET not in refusal.value.message
 
 
 def test_file_that_is_no_text(tmp_path: Path) -> None:
@@ -257,6 +287,41 @@ def test_token_endpoint_in_trouble_is_unavailable(
     failure = failure_of(account, timeout_seconds=20)
     assert isinstance(failure, UnavailableError)
     assert failure.is_retryable
+
+
+@pytest.mark.parametrize("action", ["html", "truncated"])
+def test_token_answer_that_is_no_token_is_unavailable(
+    google: GoogleEmulator, account: ServiceAccount, action: Any
+) -> None:
+    """A proxy's page or a torn answer is retried; it is no bug and no refusal."""
+    google.misbehave(action, endpoint="token")
+    failure = failure_of(account)
+    assert isinstance(failure, UnavailableError)
+
+
+def test_token_request_follows_no_redirect(google: GoogleEmulator, account: ServiceAccount) -> None:
+    """The signed assertion is not carried to another host, nor that host's token taken."""
+    with GoogleEmulator() as elsewhere:
+        google.misbehave("redirect", endpoint="token", location=f"{elsewhere.url}/token")
+        assert not failure_of(account).is_retryable
+        assert elsewhere.requests == []
+
+
+def test_failing_refresh_ahead_is_not_tried_for_every_request() -> None:
+    """While the old token lives, a revoked key is asked for a new one now and then."""
+    with GoogleEmulator(token_lifetime_seconds=200) as google:
+        account = ServiceAccount(google.wallet_options["credentials"], timeout_seconds=5)
+
+        async def ask() -> None:
+            tokens = keeper(account)
+            await tokens.get()
+            google.revoke_key()
+            for _ in range(100):
+                await tokens.get()
+                await asyncio.sleep(0.002)
+
+        asyncio.run(ask())
+        assert len(google.token_requests) == 2
 
 
 def test_unreachable_token_endpoint_is_a_network_failure(
