@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,219 +16,603 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='LoyaltyProgram',
+            name="LoyaltyProgram",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('slug', models.SlugField(unique=True, verbose_name='slug')),
-                ('kind', models.CharField(choices=[('points', 'points'), ('stamps', 'stamps'), ('hybrid', 'points and stamps')], default='points', max_length=10, verbose_name='kind')),
-                ('issuer_name', models.CharField(help_text="The shop's name as the card shows it.", max_length=100, verbose_name='issuer name')),
-                ('logo_url', models.URLField(blank=True, verbose_name='logo URL')),
-                ('hero_image_url', models.URLField(blank=True, verbose_name='hero image URL')),
-                ('background_color', models.CharField(blank=True, max_length=7, validators=[django.core.validators.RegexValidator('^#(?:[0-9a-fA-F]{3}){1,2}\\Z', 'Write #rgb or #rrggbb.')], verbose_name='background colour')),
-                ('points_label', models.CharField(default='Points', max_length=30, verbose_name='points label')),
-                ('stamps_required', models.PositiveSmallIntegerField(default=10, verbose_name='stamps required')),
-                ('reward', models.CharField(blank=True, max_length=200, verbose_name='reward')),
-                ('google_wallet', models.CharField(blank=True, default='google', help_text='Alias of a configured wallet; blank means that no card goes there.', max_length=64, verbose_name='Google wallet')),
-                ('apple_wallet', models.CharField(blank=True, default='apple', help_text='Alias of a configured wallet; blank means that no card goes there.', max_length=64, verbose_name='Apple wallet')),
-                ('auto_issue', models.BooleanField(default=True, help_text='Make the wallet passes of a card as soon as the card is saved.', verbose_name='issue at once')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("slug", models.SlugField(unique=True, verbose_name="slug")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("points", "points"),
+                            ("stamps", "stamps"),
+                            ("hybrid", "points and stamps"),
+                        ],
+                        default="points",
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "issuer_name",
+                    models.CharField(
+                        help_text="The shop's name as the card shows it.",
+                        max_length=100,
+                        verbose_name="issuer name",
+                    ),
+                ),
+                ("logo_url", models.URLField(blank=True, verbose_name="logo URL")),
+                ("hero_image_url", models.URLField(blank=True, verbose_name="hero image URL")),
+                (
+                    "background_color",
+                    models.CharField(
+                        blank=True,
+                        max_length=7,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^#(?:[0-9a-fA-F]{3}){1,2}\\Z", "Write #rgb or #rrggbb."
+                            )
+                        ],
+                        verbose_name="background colour",
+                    ),
+                ),
+                (
+                    "points_label",
+                    models.CharField(default="Points", max_length=30, verbose_name="points label"),
+                ),
+                (
+                    "stamps_required",
+                    models.PositiveSmallIntegerField(default=10, verbose_name="stamps required"),
+                ),
+                ("reward", models.CharField(blank=True, max_length=200, verbose_name="reward")),
+                (
+                    "google_wallet",
+                    models.CharField(
+                        blank=True,
+                        default="google",
+                        help_text="Alias of a configured wallet; blank means that no card goes there.",
+                        max_length=64,
+                        verbose_name="Google wallet",
+                    ),
+                ),
+                (
+                    "apple_wallet",
+                    models.CharField(
+                        blank=True,
+                        default="apple",
+                        help_text="Alias of a configured wallet; blank means that no card goes there.",
+                        max_length=64,
+                        verbose_name="Apple wallet",
+                    ),
+                ),
+                (
+                    "auto_issue",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Make the wallet passes of a card as soon as the card is saved.",
+                        verbose_name="issue at once",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'loyalty program',
-                'verbose_name_plural': 'loyalty programs',
-                'ordering': ('name',),
+                "verbose_name": "loyalty program",
+                "verbose_name_plural": "loyalty programs",
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='SyncState',
+            name="SyncState",
             fields=[
-                ('scope', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('holder', models.CharField(blank=True, max_length=100)),
-                ('token', models.PositiveBigIntegerField(default=0)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('scanned_until', models.DateTimeField(blank=True, null=True)),
-                ('cursor', models.BigIntegerField(default=0)),
+                ("scope", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("holder", models.CharField(blank=True, max_length=100)),
+                ("token", models.PositiveBigIntegerField(default=0)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("scanned_until", models.DateTimeField(blank=True, null=True)),
+                ("cursor", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='WalletLimit',
+            name="WalletLimit",
             fields=[
-                ('wallet', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('next_slot_at', models.DateTimeField()),
+                ("wallet", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("next_slot_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='LoyaltyCard',
+            name="LoyaltyCard",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('card_number', models.CharField(max_length=64, validators=[django.core.validators.MinLengthValidator(1)], verbose_name='card number')),
-                ('holder_name', models.CharField(blank=True, max_length=100, verbose_name='holder')),
-                ('points_balance', models.BigIntegerField(default=0, verbose_name='points balance')),
-                ('stamps', models.IntegerField(default=0, verbose_name='stamps')),
-                ('tier', models.CharField(blank=True, max_length=50, verbose_name='tier')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, db_index=True, verbose_name='updated')),
-                ('program', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cards', to='loyalty_wallet.loyaltyprogram', verbose_name='program')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "card_number",
+                    models.CharField(
+                        max_length=64,
+                        validators=[django.core.validators.MinLengthValidator(1)],
+                        verbose_name="card number",
+                    ),
+                ),
+                (
+                    "holder_name",
+                    models.CharField(blank=True, max_length=100, verbose_name="holder"),
+                ),
+                (
+                    "points_balance",
+                    models.BigIntegerField(default=0, verbose_name="points balance"),
+                ),
+                ("stamps", models.IntegerField(default=0, verbose_name="stamps")),
+                ("tier", models.CharField(blank=True, max_length=50, verbose_name="tier")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "updated_at",
+                    models.DateTimeField(auto_now=True, db_index=True, verbose_name="updated"),
+                ),
+                (
+                    "program",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cards",
+                        to="loyalty_wallet.loyaltyprogram",
+                        verbose_name="program",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'loyalty card',
-                'verbose_name_plural': 'loyalty cards',
+                "verbose_name": "loyalty card",
+                "verbose_name_plural": "loyalty cards",
             },
         ),
         migrations.CreateModel(
-            name='LoyaltyTransaction',
+            name="LoyaltyTransaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('earn', 'earn'), ('redeem', 'redeem'), ('stamp', 'stamp'), ('adjust', 'adjust'), ('void', 'void')], max_length=10, verbose_name='kind')),
-                ('points', models.BigIntegerField(default=0, verbose_name='points')),
-                ('stamps', models.IntegerField(default=0, verbose_name='stamps')),
-                ('reference', models.CharField(blank=True, max_length=100, verbose_name='reference')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('card', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='transactions', to='loyalty_wallet.loyaltycard', verbose_name='card')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("earn", "earn"),
+                            ("redeem", "redeem"),
+                            ("stamp", "stamp"),
+                            ("adjust", "adjust"),
+                            ("void", "void"),
+                        ],
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("points", models.BigIntegerField(default=0, verbose_name="points")),
+                ("stamps", models.IntegerField(default=0, verbose_name="stamps")),
+                (
+                    "reference",
+                    models.CharField(blank=True, max_length=100, verbose_name="reference"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                (
+                    "card",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="transactions",
+                        to="loyalty_wallet.loyaltycard",
+                        verbose_name="card",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'loyalty transaction',
-                'verbose_name_plural': 'loyalty transactions',
+                "verbose_name": "loyalty transaction",
+                "verbose_name_plural": "loyalty transactions",
             },
         ),
         migrations.CreateModel(
-            name='SyncRun',
+            name="SyncRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('trigger', models.CharField(choices=[('schedule', 'schedule'), ('command', 'command'), ('admin', 'admin'), ('api', 'API')], default='api', max_length=10, verbose_name='trigger')),
-                ('selection', models.JSONField(blank=True, default=dict, verbose_name='selection')),
-                ('status', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('succeeded', 'succeeded'), ('partial', 'partial'), ('failed', 'failed'), ('interrupted', 'interrupted'), ('skipped', 'skipped')], default='queued', max_length=12, verbose_name='status')),
-                ('active_key', models.CharField(blank=True, editable=False, max_length=32, null=True, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('started_at', models.DateTimeField(blank=True, db_index=True, null=True, verbose_name='started')),
-                ('heartbeat_at', models.DateTimeField(blank=True, null=True, verbose_name='last sign of life')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('resumes', models.PositiveSmallIntegerField(default=0, help_text='How often another process went on with it.', verbose_name='resumed')),
-                ('error', models.TextField(blank=True, verbose_name='error')),
-                ('card_counts', models.JSONField(blank=True, default=dict, help_text='Distinct cards by outcome, at the end.', verbose_name='cards')),
-                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='requested by')),
-                ('retry_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='retries', to='loyalty_wallet.syncrun', verbose_name='retry of')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "trigger",
+                    models.CharField(
+                        choices=[
+                            ("schedule", "schedule"),
+                            ("command", "command"),
+                            ("admin", "admin"),
+                            ("api", "API"),
+                        ],
+                        default="api",
+                        max_length=10,
+                        verbose_name="trigger",
+                    ),
+                ),
+                ("selection", models.JSONField(blank=True, default=dict, verbose_name="selection")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("succeeded", "succeeded"),
+                            ("partial", "partial"),
+                            ("failed", "failed"),
+                            ("interrupted", "interrupted"),
+                            ("skipped", "skipped"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "active_key",
+                    models.CharField(
+                        blank=True, editable=False, max_length=32, null=True, unique=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "started_at",
+                    models.DateTimeField(
+                        blank=True, db_index=True, null=True, verbose_name="started"
+                    ),
+                ),
+                (
+                    "heartbeat_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last sign of life"),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished"),
+                ),
+                (
+                    "resumes",
+                    models.PositiveSmallIntegerField(
+                        default=0,
+                        help_text="How often another process went on with it.",
+                        verbose_name="resumed",
+                    ),
+                ),
+                ("error", models.TextField(blank=True, verbose_name="error")),
+                (
+                    "card_counts",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Distinct cards by outcome, at the end.",
+                        verbose_name="cards",
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="requested by",
+                    ),
+                ),
+                (
+                    "retry_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="retries",
+                        to="loyalty_wallet.syncrun",
+                        verbose_name="retry of",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'sync run',
-                'verbose_name_plural': 'sync runs',
-                'ordering': ('-pk',),
-                'permissions': (('run_sync', 'Can start a sync run'), ('cancel_syncrun', 'Can cancel a sync run')),
+                "verbose_name": "sync run",
+                "verbose_name_plural": "sync runs",
+                "ordering": ("-pk",),
+                "permissions": (
+                    ("run_sync", "Can start a sync run"),
+                    ("cancel_syncrun", "Can cancel a sync run"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='SyncBatch',
+            name="SyncBatch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('worker', models.CharField(max_length=100, verbose_name='worker')),
-                ('wallet', models.CharField(max_length=64, verbose_name='wallet')),
-                ('counts', models.JSONField(default=dict, verbose_name='counts')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='batches', to='loyalty_wallet.syncrun', verbose_name='run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("worker", models.CharField(max_length=100, verbose_name="worker")),
+                ("wallet", models.CharField(max_length=64, verbose_name="wallet")),
+                ("counts", models.JSONField(default=dict, verbose_name="counts")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="batches",
+                        to="loyalty_wallet.syncrun",
+                        verbose_name="run",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'sync batch',
-                'verbose_name_plural': 'sync batches',
+                "verbose_name": "sync batch",
+                "verbose_name_plural": "sync batches",
             },
         ),
         migrations.CreateModel(
-            name='WalletPass',
+            name="WalletPass",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('card_key', models.CharField(max_length=191, verbose_name='card key')),
-                ('wallet', models.CharField(max_length=64, verbose_name='wallet')),
-                ('remote_id', models.CharField(help_text='Google object id or Apple serial number; never changes.', max_length=255, verbose_name='remote id')),
-                ('program_key', models.CharField(blank=True, db_index=True, max_length=191, verbose_name='program')),
-                ('card_label', models.CharField(blank=True, max_length=200, verbose_name='card')),
-                ('presence', models.CharField(choices=[('in_wallet', 'in a wallet'), ('removed', 'removed'), ('unknown', 'unknown')], default='unknown', max_length=10, verbose_name='presence')),
-                ('state', models.CharField(choices=[('active', 'active'), ('voided', 'voided'), ('set_aside', 'set aside')], default='active', max_length=10, verbose_name='state')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('due_at', models.DateTimeField(blank=True, help_text='Empty: the phone is right.', null=True, verbose_name='due since')),
-                ('priority', models.PositiveSmallIntegerField(choices=[(0, 'normal'), (1, 'failed last time'), (2, 'asked for')], default=0, verbose_name='priority')),
-                ('is_forced', models.BooleanField(default=False, verbose_name='forced')),
-                ('desired_revision', models.PositiveBigIntegerField(default=1, verbose_name='desired revision')),
-                ('synced_revision', models.PositiveBigIntegerField(default=0, verbose_name='synced revision')),
-                ('fingerprint', models.CharField(blank=True, help_text='Of what the provider has for certain; empty when that is not known.', max_length=64, verbose_name='fingerprint')),
-                ('payload', models.JSONField(blank=True, default=dict, verbose_name='delivered payload')),
-                ('synced_at', models.DateTimeField(blank=True, null=True, verbose_name='synced')),
-                ('lease_token', models.CharField(blank=True, editable=False, max_length=32)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('takeovers', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('failing_runs', models.PositiveSmallIntegerField(default=0, verbose_name='failing runs')),
-                ('last_code', models.CharField(blank=True, max_length=32, verbose_name='last failure')),
-                ('last_outcome', models.CharField(blank=True, editable=False, max_length=10)),
-                ('last_run', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='passes', to='loyalty_wallet.syncrun', verbose_name='last run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("card_key", models.CharField(max_length=191, verbose_name="card key")),
+                ("wallet", models.CharField(max_length=64, verbose_name="wallet")),
+                (
+                    "remote_id",
+                    models.CharField(
+                        help_text="Google object id or Apple serial number; never changes.",
+                        max_length=255,
+                        verbose_name="remote id",
+                    ),
+                ),
+                (
+                    "program_key",
+                    models.CharField(
+                        blank=True, db_index=True, max_length=191, verbose_name="program"
+                    ),
+                ),
+                ("card_label", models.CharField(blank=True, max_length=200, verbose_name="card")),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("in_wallet", "in a wallet"),
+                            ("removed", "removed"),
+                            ("unknown", "unknown"),
+                        ],
+                        default="unknown",
+                        max_length=10,
+                        verbose_name="presence",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "active"),
+                            ("voided", "voided"),
+                            ("set_aside", "set aside"),
+                        ],
+                        default="active",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Empty: the phone is right.",
+                        null=True,
+                        verbose_name="due since",
+                    ),
+                ),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        choices=[(0, "normal"), (1, "failed last time"), (2, "asked for")],
+                        default=0,
+                        verbose_name="priority",
+                    ),
+                ),
+                ("is_forced", models.BooleanField(default=False, verbose_name="forced")),
+                (
+                    "desired_revision",
+                    models.PositiveBigIntegerField(default=1, verbose_name="desired revision"),
+                ),
+                (
+                    "synced_revision",
+                    models.PositiveBigIntegerField(default=0, verbose_name="synced revision"),
+                ),
+                (
+                    "fingerprint",
+                    models.CharField(
+                        blank=True,
+                        help_text="Of what the provider has for certain; empty when that is not known.",
+                        max_length=64,
+                        verbose_name="fingerprint",
+                    ),
+                ),
+                (
+                    "payload",
+                    models.JSONField(blank=True, default=dict, verbose_name="delivered payload"),
+                ),
+                ("synced_at", models.DateTimeField(blank=True, null=True, verbose_name="synced")),
+                ("lease_token", models.CharField(blank=True, editable=False, max_length=32)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("takeovers", models.PositiveSmallIntegerField(default=0, editable=False)),
+                (
+                    "failing_runs",
+                    models.PositiveSmallIntegerField(default=0, verbose_name="failing runs"),
+                ),
+                (
+                    "last_code",
+                    models.CharField(blank=True, max_length=32, verbose_name="last failure"),
+                ),
+                ("last_outcome", models.CharField(blank=True, editable=False, max_length=10)),
+                (
+                    "last_run",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="passes",
+                        to="loyalty_wallet.syncrun",
+                        verbose_name="last run",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'wallet pass',
-                'verbose_name_plural': 'wallet passes',
-                'permissions': (('resync_walletpass', 'Can sync wallet passes again'),),
+                "verbose_name": "wallet pass",
+                "verbose_name_plural": "wallet passes",
+                "permissions": (("resync_walletpass", "Can sync wallet passes again"),),
             },
         ),
         migrations.CreateModel(
-            name='SyncFailure',
+            name="SyncFailure",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=32, verbose_name='code')),
-                ('message', models.CharField(blank=True, max_length=500, verbose_name='message')),
-                ('http_status', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='HTTP status')),
-                ('reason', models.CharField(blank=True, max_length=100, verbose_name='reason')),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='attempts')),
-                ('is_retryable', models.BooleanField(default=False, verbose_name='retryable')),
-                ('failed_at', models.DateTimeField(verbose_name='failed')),
-                ('resolved_at', models.DateTimeField(blank=True, null=True, verbose_name='resolved')),
-                ('resolved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='resolved_failures', to='loyalty_wallet.syncrun', verbose_name='resolved by')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='failures', to='loyalty_wallet.syncrun', verbose_name='run')),
-                ('wallet_pass', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='failures', to='loyalty_wallet.walletpass', verbose_name='wallet pass')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=32, verbose_name="code")),
+                ("message", models.CharField(blank=True, max_length=500, verbose_name="message")),
+                (
+                    "http_status",
+                    models.PositiveSmallIntegerField(
+                        blank=True, null=True, verbose_name="HTTP status"
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=100, verbose_name="reason")),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="attempts")),
+                ("is_retryable", models.BooleanField(default=False, verbose_name="retryable")),
+                ("failed_at", models.DateTimeField(verbose_name="failed")),
+                (
+                    "resolved_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="resolved"),
+                ),
+                (
+                    "resolved_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="resolved_failures",
+                        to="loyalty_wallet.syncrun",
+                        verbose_name="resolved by",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="failures",
+                        to="loyalty_wallet.syncrun",
+                        verbose_name="run",
+                    ),
+                ),
+                (
+                    "wallet_pass",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="failures",
+                        to="loyalty_wallet.walletpass",
+                        verbose_name="wallet pass",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'sync failure',
-                'verbose_name_plural': 'sync failures',
+                "verbose_name": "sync failure",
+                "verbose_name_plural": "sync failures",
             },
         ),
         migrations.CreateModel(
-            name='WalletProgram',
+            name="WalletProgram",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('program_key', models.CharField(max_length=191, verbose_name='program')),
-                ('wallet', models.CharField(max_length=64, verbose_name='wallet')),
-                ('remote_id', models.CharField(max_length=255, verbose_name='remote id')),
-                ('fingerprint', models.CharField(blank=True, max_length=64, verbose_name='fingerprint')),
-                ('payload', models.JSONField(blank=True, default=dict, verbose_name='delivered payload')),
-                ('synced_at', models.DateTimeField(blank=True, null=True, verbose_name='synced')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("program_key", models.CharField(max_length=191, verbose_name="program")),
+                ("wallet", models.CharField(max_length=64, verbose_name="wallet")),
+                ("remote_id", models.CharField(max_length=255, verbose_name="remote id")),
+                (
+                    "fingerprint",
+                    models.CharField(blank=True, max_length=64, verbose_name="fingerprint"),
+                ),
+                (
+                    "payload",
+                    models.JSONField(blank=True, default=dict, verbose_name="delivered payload"),
+                ),
+                ("synced_at", models.DateTimeField(blank=True, null=True, verbose_name="synced")),
             ],
             options={
-                'verbose_name': 'wallet program',
-                'verbose_name_plural': 'wallet programs',
-                'constraints': [models.UniqueConstraint(fields=('program_key', 'wallet'), name='wallet_program_unique')],
+                "verbose_name": "wallet program",
+                "verbose_name_plural": "wallet programs",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("program_key", "wallet"), name="wallet_program_unique"
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='loyaltycard',
-            constraint=models.UniqueConstraint(fields=('program', 'card_number'), name='loyalty_card_number_unique'),
+            model_name="loyaltycard",
+            constraint=models.UniqueConstraint(
+                fields=("program", "card_number"), name="loyalty_card_number_unique"
+            ),
         ),
         migrations.AddIndex(
-            model_name='loyaltytransaction',
-            index=models.Index(fields=['created_at', 'card'], name='loyalty_transaction_recent'),
+            model_name="loyaltytransaction",
+            index=models.Index(fields=["created_at", "card"], name="loyalty_transaction_recent"),
         ),
         migrations.AddIndex(
-            model_name='walletpass',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['wallet', 'priority', 'due_at'], name='wallet_pass_due'),
+            model_name="walletpass",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False)),
+                fields=["wallet", "priority", "due_at"],
+                name="wallet_pass_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='walletpass',
-            constraint=models.UniqueConstraint(fields=('card_key', 'wallet'), name='wallet_pass_unique'),
+            model_name="walletpass",
+            constraint=models.UniqueConstraint(
+                fields=("card_key", "wallet"), name="wallet_pass_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='walletpass',
-            constraint=models.UniqueConstraint(fields=('wallet', 'remote_id'), name='wallet_pass_remote_id'),
+            model_name="walletpass",
+            constraint=models.UniqueConstraint(
+                fields=("wallet", "remote_id"), name="wallet_pass_remote_id"
+            ),
         ),
         migrations.AddIndex(
-            model_name='syncfailure',
-            index=models.Index(fields=['resolved_at', '-failed_at'], name='sync_failure_open'),
+            model_name="syncfailure",
+            index=models.Index(fields=["resolved_at", "-failed_at"], name="sync_failure_open"),
         ),
     ]

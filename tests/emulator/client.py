@@ -53,14 +53,14 @@ def assertion(account: ServiceAccount, **claims: Any) -> str:
         "iat": now,
         "exp": now + 3600,
     }
-    token: bytes = jwt.encode(signer(account["private_key"]), payload | claims)  # type: ignore[no-untyped-call]
+    token: bytes = jwt.encode(signer(account["private_key"]), payload | claims)
     return token.decode("ascii")
 
 
 @cache
 def signer(private_key: str) -> Any:
     """Return a signer; reading a key takes longer than most tests."""
-    return crypt.RSASigner.from_string(private_key)  # type: ignore[no-untyped-call]
+    return crypt.RSASigner.from_string(private_key)
 
 
 class Client:

@@ -20,9 +20,7 @@ from .client import OBJECT_ID, Client, assertion, error_of
 def test_google_auth_gets_a_token(google: GoogleEmulator) -> None:
     """Google's own library signs in with the emulator's service account."""
     info = json.loads(google.wallet_options["credentials"])
-    credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-        info, scopes=[SCOPE]
-    )
+    credentials = service_account.Credentials.from_service_account_info(info, scopes=[SCOPE])
     with requests.Session() as session:
         credentials.refresh(google_request(session))
     assert credentials.valid

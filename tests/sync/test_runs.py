@@ -498,10 +498,10 @@ class TestEndings:
             card.record("earn", points=1)
         configure(concurrency=1)
         google.set_latency(0.05)
-        presses = iter([True])
+        presses = [True]
 
         def press(progress: object) -> None:
-            if google.object_requests and next(presses, False):
+            if google.object_requests and presses and presses.pop():
                 raise KeyboardInterrupt
 
         report = sync_wallet_passes(on_progress=press)

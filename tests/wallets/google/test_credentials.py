@@ -303,7 +303,7 @@ def test_token_request_follows_no_redirect(google: GoogleEmulator, account: Serv
     """The signed assertion is not carried to another host, nor that host's token taken."""
     with GoogleEmulator() as elsewhere:
         google.misbehave("redirect", endpoint="token", location=f"{elsewhere.url}/token")
-        assert not failure_of(account).is_retryable
+        assert isinstance(failure_of(account), UnauthorizedError)
         assert elsewhere.requests == []
 
 
