@@ -15,14 +15,15 @@ class ChaosConfig(AppConfig):
     name = "tests.chaos"
 
     def ready(self) -> None:
-        from loyalty_wallet import conf
+        from loyalty_wallet import conf, registry
         from loyalty_wallet.sync import delivery, engine, runs
 
         # The floor of 30 s is there for people; the code works with any length.
         conf._RULES[:] = [rule for rule in conf._RULES if rule[0] != "lease_seconds"]
-        runs.LEASE_SECONDS = RUN_LEASE_SECONDS
-        engine.HEARTBEAT_SECONDS = HEARTBEAT_SECONDS  # type: ignore[assignment]
-        delivery.LEASE_MARGIN_SECONDS = LEASE_MARGIN_SECONDS  # type: ignore[assignment]
+        vars(runs)["LEASE_SECONDS"] = RUN_LEASE_SECONDS
+        vars(engine)["HEARTBEAT_SECONDS"] = HEARTBEAT_SECONDS
+        for module in (conf, registry, delivery):
+            vars(module)["LEASE_MARGIN_SECONDS"] = LEASE_MARGIN_SECONDS
         if os.environ.get("CHAOS_GUARDS") == "off":
             from . import unguarded
 

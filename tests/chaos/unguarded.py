@@ -13,9 +13,9 @@ from loyalty_wallet.sync.ledger import Ledger
 
 def apply() -> None:
     """Claim what others hold, send whatever the lease says, record what is not ours."""
-    WalletPassQuerySet.unleased = lambda passes: passes  # type: ignore[method-assign, misc]
-    Lease.check = lambda lease, pk, *, needed_seconds: None  # type: ignore[method-assign]
-    Ledger._still_ours = _all_of_them  # type: ignore[method-assign]
+    WalletPassQuerySet.unleased = lambda passes: passes  # type: ignore[assignment]
+    Lease.check = lambda lease, pk, *, needed_seconds: None  # type: ignore[assignment]
+    Ledger._still_ours = _all_of_them  # type: ignore[assignment]
 
 
 def _all_of_them(ledger: Ledger, jobs: Sequence[Job]) -> list[Job]:

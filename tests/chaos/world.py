@@ -48,6 +48,11 @@ TABLES = (
     SyncRun,
 )
 HTTP = "during_http"
+PATIENT = {
+    "CHAOS_LOYALTY_WALLET": json.dumps({"BATCH_SIZE": 5, "LEASE_SECONDS": 40}),
+    "CHAOS_WALLET_OPTIONS": json.dumps({"timeout_seconds": 30}),
+}
+"""For a worker whose requests a test holds up for as long as it likes."""
 
 
 @contextmanager
@@ -100,7 +105,7 @@ class World:
     def wipe(self) -> None:
         """Begin with an empty shop; the schema stays."""
         for model in TABLES:
-            model._default_manager.all()._raw_delete(using="default")  # type: ignore[attr-defined]
+            model._default_manager.all()._raw_delete(using="default")
 
     def seed(self, cards: int) -> list[LoyaltyCard]:
         """Add cards whose passes are right, and forget how they came to be."""
@@ -141,9 +146,11 @@ class World:
         """Make a place at which a worker can be caught; HTTP is one with requests under way."""
         if point == HTTP:
             return HeldRequests(self.google)
-        return Failpoint(point, self._new_folder())
+        return Failpoint(point, self.new_folder())
 
-    def start(self, *options: str, environment: dict[str, str] | None = None, **conf: Any) -> Worker:
+    def start(
+        self, *options: str, environment: dict[str, str] | None = None, **conf: Any
+    ) -> Worker:
         """Start `manage.py sync_wallet_passes`; `conf` goes over LOYALTY_WALLET."""
         command = [sys.executable, "manage.py", "sync_wallet_passes", "--json", *options]
         return self.launch(command, environment, **conf)
@@ -165,7 +172,7 @@ class World:
             "CHAOS_LOYALTY_WALLET": json.dumps({"BATCH_SIZE": 5, **conf}),
             **(environment or {}),
         }
-        worker = Worker(command, variables, self._new_folder())
+        worker = Worker(command, variables, self.new_folder())
         self.workers.append(worker)
         return worker
 
@@ -184,7 +191,7 @@ class World:
         for worker in self.workers:
             worker.kill_group()
 
-    def _new_folder(self) -> Path:
+    def new_folder(self) -> Path:
         folder = self._folder / str(len(list(self._folder.iterdir())))
         folder.mkdir()
         return folder
