@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from types import FrameType
 
 INTERRUPTED = 130
+PATIENCE_SECONDS = 2
 
 
 class Ending:
@@ -31,11 +33,12 @@ class Ending:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def check(self) -> None:
-        """Leave the program if the end was asked for.
+    @property
+    def is_asked(self) -> bool:
+        return self._is_asked
 
-        SystemExit passes through a sync, which then puts its run on record as interrupted.
-        """
+    def check(self) -> None:
+        """Leave the program if the end was asked for."""
         if self._is_asked:
             raise SystemExit(INTERRUPTED)
 
@@ -48,3 +51,24 @@ class Ending:
             raise SystemExit(INTERRUPTED)
         self._is_asked = True
         self._requests.put(None)
+
+
+class Brake:
+    """Ends one sync, called with its progress: first politely, soon without mercy.
+
+    KeyboardInterrupt lets it finish what was begun. That may include a wait of 16 s before the
+    next attempt, so SystemExit follows; then the run goes on record as interrupted.
+    """
+
+    def __init__(self, is_asked: Callable[[], bool]) -> None:
+        self._is_asked = is_asked
+        self._pulled_at: float | None = None
+
+    def __call__(self, *_: object) -> None:
+        if not self._is_asked():
+            return
+        if self._pulled_at is None:
+            self._pulled_at = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - self._pulled_at > PATIENCE_SECONDS:
+            raise SystemExit(INTERRUPTED)

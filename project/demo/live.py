@@ -24,10 +24,9 @@ from django.test.utils import override_settings
 from loyalty_wallet.emulator import Fault, GoogleEmulator
 from loyalty_wallet.models import SyncRun
 from loyalty_wallet.sync import SyncReport, sync_wallet_passes
-from loyalty_wallet.sync.engine import Progress
 
 from . import shop as corner
-from .ending import INTERRUPTED, Ending
+from .ending import Brake, Ending
 from .screen import Screen
 from .shop import Shop
 
@@ -42,7 +41,7 @@ SITE_SETTINGS: dict[str, Any] = {
     "SESSION_COOKIE_SECURE": False,
     "CSRF_COOKIE_SECURE": False,
 }
-JOIN_SECONDS = 15
+JOIN_SECONDS = 10
 FEWEST_SECONDS, MOST_SECONDS = 1, 10
 """Between customers."""
 
@@ -130,8 +129,9 @@ class Town:
             ending.wait()
         finally:
             self._is_over.set()
+            deadline = time.monotonic() + JOIN_SECONDS
             for thread in threads:
-                thread.join(JOIN_SECONDS)
+                thread.join(max(0, deadline - time.monotonic()))
 
     def _guarded(self, activity: Callable[[], None]) -> None:
         try:
@@ -190,15 +190,10 @@ class Town:
             next_at = max(next_at + self._interval, time.monotonic())
             if self._is_over.wait(next_at - time.monotonic()):
                 return
-            report = sync_wallet_passes(
-                trigger=SyncRun.Trigger.SCHEDULE, on_progress=self._stop_if_over
-            )
+            brake = Brake(self._is_over.is_set)
+            # SystemExit, the brake's last resort, ends a thread without a word.
+            report = sync_wallet_passes(trigger=SyncRun.Trigger.SCHEDULE, on_progress=brake)
             self._say(_line(report))
-
-    def _stop_if_over(self, progress: Progress) -> None:
-        if self._is_over.is_set():
-            # A thread that exits is no error, and the run goes on record as interrupted.
-            raise SystemExit(INTERRUPTED)
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):

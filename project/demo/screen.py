@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.core.management.base import OutputWrapper
@@ -13,18 +13,18 @@ from rich.table import Table
 from loyalty_wallet.management.progress import OnProgress, show_progress
 from loyalty_wallet.management.summary import print_summary
 from loyalty_wallet.sync import SyncReport
-from loyalty_wallet.sync.engine import Progress
+from loyalty_wallet.sync.orders import Progress
+
+from .ending import Brake, Ending
 
 
 class Screen:
-    """Narrates; `check` is called while a sync is going and may leave the program."""
+    """Narrates, and leaves the program between two steps when the end is asked for."""
 
-    def __init__(
-        self, stdout: OutputWrapper, stderr: OutputWrapper, *, check: Callable[[], None]
-    ) -> None:
+    def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, ending: Ending) -> None:
         self._stdout = stdout
         self._stderr = stderr
-        self._check = check
+        self._ending = ending
         self._step = 0
         self._console = Console(
             file=stdout,  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ class Screen:
 
     def step(self, title: str) -> None:
         """Begin the next step."""
-        self._check()
+        self._ending.check()
         self._step += 1
         self._console.print()
         self._console.print(f"{self._step}. {title}", style="bold cyan")
@@ -59,14 +59,16 @@ class Screen:
     @contextmanager
     def progress(self) -> Iterator[OnProgress]:
         """Show a sync's progress bar on a terminal; yield what the sync should call."""
+        brake = Brake(lambda: self._ending.is_asked)
         with show_progress(self._stderr) as show:
 
             def update(progress: Progress) -> None:
-                self._check()
+                brake()
                 if show is not None:
                     show(progress)
 
             yield update
+        self._ending.check()
 
     def summary(self, report: SyncReport) -> None:
         """Print what the command sync_wallet_passes prints of a run."""

@@ -104,7 +104,9 @@ class Story:
         down, refused, silent, huge = self._customers[:4]
         customers = {card.pk for card in self._customers}
         bypassed = next(card for card in self._shop.cards if card.pk not in customers)
-        self._google.fail(object_id=down.google_object_id)
+        self._google.fail(
+            object_id=down.google_object_id, message="The service is currently unavailable."
+        )
         self._google.fail(
             object_id=refused.google_object_id, status=400, message="Invalid value: accountName"
         )

@@ -70,7 +70,7 @@ class Command(BaseCommand):
         if interval <= 0:
             raise CommandError("--interval takes a positive number of seconds.", returncode=2)
         ending = Ending()
-        screen = Screen(self.stdout, self.stderr, check=ending.check)
+        screen = Screen(self.stdout, self.stderr, ending=ending)
         try:
             with ExitStack() as stack:
                 stack.enter_context(ending.listen())
