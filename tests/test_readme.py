@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from django.core.management import load_command_class
+from django.core.management import get_commands, load_command_class
 
 from loyalty_wallet import checks
 from loyalty_wallet.conf import Conf
@@ -26,6 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {
     "demo": "project",
     "install_wallet_schedule": "loyalty_wallet",
+    "prune_sync_runs": "loyalty_wallet",
     "sync_wallet_passes": "loyalty_wallet",
     "wallet_emulator": "loyalty_wallet",
 }
@@ -111,6 +112,12 @@ def test_exit_statuses_are_those_of_the_command() -> None:
     command = load_command_class("loyalty_wallet", "sync_wallet_passes")
     statuses = set(re.findall(r"(?:: |, )(\d) ", command.help))
     assert first_column("Exit status", "Meaning") == statuses
+
+
+def test_no_command_is_forgotten() -> None:
+    """A new command has to be named, too."""
+    commands = {name for name, app in get_commands().items() if app in COMMANDS.values()}
+    assert commands == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
