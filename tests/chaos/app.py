@@ -6,7 +6,7 @@ import os
 
 from django.apps import AppConfig
 
-RUN_LEASE_SECONDS = 3
+RUN_LEASE_SECONDS = float(os.environ.get("CHAOS_RUN_LEASE_SECONDS", "3"))
 HEARTBEAT_SECONDS = 0.5
 LEASE_MARGIN_SECONDS = 0.5
 

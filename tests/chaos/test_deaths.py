@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_a_card_that_kills_its_worker_is_set_aside(world: World) -> None:
     cards = world.seed(6)
     world.sell()
     LoyaltyCard.objects.filter(pk=cards[2].pk).update(holder_name=POISON)
-    source = {"CARD_SOURCE": "tests.chaos.poison.PoisonSource"}
+    source: dict[str, Any] = {"CARD_SOURCE": "tests.chaos.poison.PoisonSource"}
     deaths = 0
     while (code := world.start("--wait", **source).wait()) == 9:
         deaths += 1
@@ -117,8 +118,7 @@ def test_a_card_that_kills_its_worker_is_set_aside(world: World) -> None:
     assert SyncFailure.objects.get().wallet_pass_id == poisoned.pk
     assert deaths == 4
     check_invariants(world)
-
-    world.sync(**source)
+    assert world.start("--wait", **source).wait() == 0
 
 
 def test_a_run_that_reaches_its_time_limit_is_closed_honestly(world: World) -> None:
