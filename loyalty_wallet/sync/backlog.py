@@ -21,11 +21,18 @@ class Backlog:
         self.failed_pks: set[int] = set()
         """What failed, where there is no run on record to tell."""
 
-    def scopes(self, alias: str) -> Iterator[Q]:
-        """Yield conditions for what may be claimed in one wallet."""
+    def scopes(self, alias: str, *, is_again: bool = False) -> Iterator[Q]:
+        """Yield conditions for what may be claimed in one wallet.
+
+        The first time that is everything due. `is_again` leaves out what became due since the run
+        began, but for what the run itself has delivered: a shop in full swing must not keep it
+        going for ever.
+        """
         mine = Q(wallet=alias)
         if self._run is not None:
             mine &= ~Q(last_run=self._run) | Q(last_code="")
+            if is_again:
+                mine &= Q(last_run=self._run) | self._due_before_the_run()
         elif self.failed_pks:
             mine &= ~Q(pk__in=self.failed_pks)
         return (mine & scope for scope in self._scopes())
@@ -40,9 +47,14 @@ class Backlog:
         return False
 
     def is_held_elsewhere(self, aliases: Iterable[str]) -> bool:
-        """Say whether a living lease keeps anybody from claiming a due pass."""
-        held = WalletPass.objects.due().filter(lease_until__gte=DatabaseNow())
+        """Say whether a living lease keeps us from a pass that was due when the run began."""
+        held = WalletPass.objects.due().filter(
+            self._due_before_the_run(), lease_until__gte=DatabaseNow()
+        )
         return any(held.filter(scope).exists() for alias in aliases for scope in self.scopes(alias))
+
+    def _due_before_the_run(self) -> Q:
+        return Q() if self._run is None else Q(due_at__lte=self._run.started_at)
 
     def count_cards(self, aliases: list[str]) -> int:
         """Count the distinct cards that the run has not come to."""

@@ -98,11 +98,11 @@ class Engine:
                 pass
             self._close_lanes()
         finally:
-            if self._owns_thread and self._thread is not None:
-                self._thread.close()
             for share in self.shares:
                 if share.served:
                     share.served.cancel()
+            if self._owns_thread and self._thread is not None:
+                self._thread.close()
 
     def _advance_unless_interrupted(self) -> bool:
         try:
@@ -150,10 +150,10 @@ class Engine:
             return 0
         return self._backlog.count_cards([share.wallet.alias for share in self.shares])
 
-    def _begin_cycle(self) -> None:
+    def _begin_cycle(self, *, is_again: bool = False) -> None:
         self._has_news = False
         for share in self.shares:
-            share.begin(self._backlog.scopes(share.wallet.alias))
+            share.begin(self._backlog.scopes(share.wallet.alias, is_again=is_again))
 
     def _advance(self) -> bool:
         """Move everything on that can move; return False when the selection is drained."""
@@ -183,13 +183,13 @@ class Engine:
             return True
         if self._has_news:
             # A pass whose card changed during its own delivery is due again.
-            self._begin_cycle()
+            self._begin_cycle(is_again=True)
             return True
         open_wallets = [share.wallet.alias for share in self.shares if not share.is_over]
         if self._waits_for_others and self._backlog.is_held_elsewhere(open_wallets):
             # Another worker's passes end with its record, or with its lease if it has died.
             time.sleep(TICK_SECONDS)
-            self._begin_cycle()
+            self._begin_cycle(is_again=True)
             return True
         return False
 

@@ -616,3 +616,28 @@ def test_leases_and_heartbeat_are_renewed_while_a_run_is_slow(
     first, second = seen
     assert first[0] != second[0]
     assert first[1] != second[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_shop_in_full_swing_does_not_keep_a_run_going(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """Cards that become due while the run goes are left to their own push or the next run."""
+    cards = right_cards(6)
+    cards[0].record("earn", points=1)
+    numbers = {card.google_object_id: number for number, card in enumerate(cards)}
+
+    def shop(request: LoggedRequest) -> None:
+        """Each delivery has the next customer buy something."""
+        if request.kind == "object" and request.resource_id in numbers:
+            following = cards[(numbers[request.resource_id] + 1) % len(cards)]
+            LoyaltyCard.objects.get(pk=following.pk).record("earn", points=1)
+            connection.close()
+
+    google.on_request = shop
+    forget_the_window()
+
+    report = sync_wallet_passes()
+
+    assert report.cards["selected"] == 1
+    assert pass_of(cards[1]).is_due

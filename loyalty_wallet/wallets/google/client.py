@@ -103,5 +103,11 @@ class GoogleClient:
                 ) as response,
             ):
                 return response.status, response.headers, await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise NetworkError(
+                f"Cannot connect to {url.host}:{url.port}: {error.os_error.strerror or error}"
+            ) from error
         except aiohttp.ClientError as error:
-            raise NetworkError(f"{type(error).__name__}: {error}") from error
+            raise NetworkError(
+                f"The connection to {url.host} broke: {type(error).__name__}: {error}"
+            ) from error
