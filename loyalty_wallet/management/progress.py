@@ -42,7 +42,8 @@ def show_progress(stderr: TextIO | OutputWrapper) -> Iterator[OnProgress | None]
             if progress.failed:
                 details.append(f"[red]{progress.failed} failed[/red]")
             if progress.waiting:
-                details.append(f"[yellow]{progress.waiting} wait for a retry[/yellow]")
+                verb = "waits" if progress.waiting == 1 else "wait"
+                details.append(f"[yellow]{progress.waiting} {verb} for a retry[/yellow]")
             bar.update(task, completed=progress.done, detail=", ".join(details))
 
         yield update

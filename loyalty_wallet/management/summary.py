@@ -16,6 +16,7 @@ from ..models import SyncFailure
 from ..sync import SyncReport
 
 NARROWEST = 60
+MOST_EXAMPLES = 5
 
 
 def print_summary(
@@ -44,8 +45,12 @@ def _sentence(report: SyncReport, *, is_dry_run: bool) -> Text:
     if not cards["selected"]:
         return Text(f"{who}: no card was due.")
     verbs = ("to send", "unchanged") if is_dry_run else ("brought up to date", "already right")
-    parts = [f"{cards['synced']:,} {verbs[0]}", f"{cards['unchanged']:,} {verbs[1]}"]
-    parts += [f"{cards[name]:,} {name}" for name in ("failed", "deferred", "left") if cards[name]]
+    words = {"synced": verbs[0], "unchanged": verbs[1]}
+    parts = [
+        f"{cards[name]:,} {words.get(name, name)}"
+        for name in ("synced", "unchanged", "failed", "deferred", "left")
+        if cards[name]
+    ]
     sentence = f"{who}: {cards['selected']:,} cards: {', '.join(parts)}"
     style = "bold red" if report.failed_cards or cards["left"] else "bold green"
     return Text(f"{sentence} ({report.duration_seconds or 0:.1f} s).", style=style)
@@ -60,12 +65,16 @@ def _failure_table(report: SyncReport) -> Table | None:
     if not by_code:
         return None
     remedies = {code: failure.remedy for code, failure in failure_classes().items()}
-    examples = {failure.code: failure for failure in reversed(report.failures)}
-    table = Table("failed", "code", "last message", "what to do")
+    table = Table("failed", "code", "cards", "message", "what to do", show_lines=True)
     for code, count in by_code.most_common():
-        example = examples.get(code)
+        examples = [failure for failure in report.failures if failure.code == code]
+        cards = ", ".join(failure.card_id for failure in examples[:MOST_EXAMPLES])
         table.add_row(
-            f"{count:,}", code, example.message if example else "", _(remedies.get(code, ""))
+            f"{count:,}",
+            code,
+            cards + (" …" if count > MOST_EXAMPLES else ""),
+            examples[0].message if examples else "",
+            _(remedies.get(code, "")),
         )
     return table
 
