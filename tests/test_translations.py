@@ -1,0 +1,141 @@
+"""The translations are whole: nothing is missing, nothing is a guess, and what is read is current."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from django.utils import translation
+
+import loyalty_wallet
+from loyalty_wallet.admin.words import remedy
+from loyalty_wallet.exceptions import UnavailableError, failure_classes
+from loyalty_wallet.models import LoyaltyCard
+
+LOCALE = Path(loyalty_wallet.__file__).parent / "locale"
+LANGUAGES = ("de", "fr")
+PLACEHOLDER = re.compile(r"%\(\w+\)[-+ #0]*\d*(?:\.\d+)?[a-z]|%[a-z]|\{\w*\}")
+KEYWORD = re.compile(r'(msgid_plural|msgid|msgstr)(?:\[(\d+)\])? (".*")')
+
+
+@dataclass
+class Entry:
+    """One text of a .po file; `forms` are its translations, more than one where it has a plural."""
+
+    flags: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def msgid(self) -> str:
+        return self.texts["msgid"]
+
+    @property
+    def forms(self) -> list[str]:
+        return [text for key, text in self.texts.items() if key.startswith("msgstr")]
+
+
+def _parse(block: str) -> Entry:
+    entry, key = Entry(), ""
+    for line in block.splitlines():
+        if line.startswith("#"):
+            entry.flags += line if line.startswith("#,") else ""
+        elif match := KEYWORD.fullmatch(line):
+            key = match[1] + (match[2] or "")
+            assert key not in entry.texts, f"two entries in one block: {block}"
+            entry.texts[key] = ast.literal_eval(match[3])
+        else:
+            entry.texts[key] += ast.literal_eval(line)
+    return entry
+
+
+def _entries(language: str) -> list[Entry]:
+    """All entries of a language, its header first."""
+    text = (LOCALE / language / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
+    return [_parse(block) for block in text.strip().split("\n\n")]
+
+
+def _compiled(language: str) -> dict[str | tuple[str, int], str]:
+    with (LOCALE / language / "LC_MESSAGES" / "django.mo").open("rb") as file:
+        # What it has read is private, and the only way to see texts that should not be there.
+        catalog: dict[str | tuple[str, int], str] = vars(gettext.GNUTranslations(file))["_catalog"]
+    return catalog
+
+
+def _placeholders(text: str) -> list[str]:
+    return sorted(PLACEHOLDER.findall(text))
+
+
+def test_languages_are_all_tested() -> None:
+    """A language that is added is held to the same rules."""
+    assert sorted(folder.name for folder in LOCALE.iterdir() if folder.is_dir()) == [*LANGUAGES]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_translated(language: str) -> None:
+    """No text is left in English, in either number."""
+    _, *entries = _entries(language)
+    missing = [
+        entry.msgid
+        for entry in entries
+        if len(entry.forms) != (2 if "msgid_plural" in entry.texts else 1)
+        or not all(form.strip() for form in entry.forms)
+    ]
+    assert entries
+    assert missing == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_translation_is_a_guess(language: str) -> None:
+    """What gettext guessed from a similar text is never left as it is."""
+    assert [entry.msgid for entry in _entries(language) if "fuzzy" in entry.flags] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_placeholders_agree(language: str) -> None:
+    """A translation fills in what the original fills in, no more and no less."""
+    _, *entries = _entries(language)
+    wrong = [
+        (entry.msgid, form)
+        for entry in entries
+        for form in [*entry.forms, entry.texts.get("msgid_plural", entry.msgid)]
+        if _placeholders(form) != _placeholders(entry.msgid)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_compiled_file_is_current(language: str) -> None:
+    """The .mo file, which Django reads, says exactly what the .po file says."""
+    written: dict[str | tuple[str, int], str] = {}
+    for entry in _entries(language):
+        if "msgid_plural" in entry.texts:
+            written |= {(entry.msgid, number): form for number, form in enumerate(entry.forms)}
+        else:
+            [written[entry.msgid]] = entry.forms
+    assert _compiled(language) == written
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_remedy_is_translated(language: str) -> None:
+    """A remedy is marked in a module without Django, and is found all the same."""
+    known = {entry.msgid for entry in _entries(language)}
+    remedies = {failure.remedy for failure in failure_classes().values()}
+    assert remedies - known == set()
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "advice"),
+    [
+        ("de", "Treuekarte", "Warten Sie: Der Anbieter hat eine Störung"),
+        ("fr", "carte de fidélité", "Attendez\N{NO-BREAK SPACE}: le fournisseur est en difficulté"),
+    ],
+)
+def test_operator_reads_their_language(language: str, name: str, advice: str) -> None:
+    """A model's name and a remedy come out in the language of the page."""
+    with translation.override(language):
+        assert str(LoyaltyCard._meta.verbose_name) == name
+        assert remedy(UnavailableError.code).startswith(advice)
