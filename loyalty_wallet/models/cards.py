@@ -32,7 +32,7 @@ class ShownModel(models.Model):
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
         row = super().from_db(db, field_names, values, **kwargs)
-        row.remember_face()
+        row._face_in_database = dict(zip(field_names, values, strict=False))  # noqa: SLF001
         return row
 
     def refresh_from_db(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..exceptions import DeferredError, DeliveryError
-from ..wallets.base import PassUpdate, Payload
+from ..wallets.base import PassUpdate
 from .leases import ClaimedPass, Lease
 
 
@@ -48,8 +48,9 @@ class Job:
     error: DeliveryError | None = None
 
     @property
-    def payload(self) -> Payload:
-        return {} if self.update is None else self.update.payload
+    def body(self) -> str:
+        """The payload's JSON."""
+        return "{}" if self.update is None else self.update.body.decode()
 
     @property
     def failure(self) -> DeliveryError:

@@ -104,13 +104,12 @@ class Ledger:
         return ours
 
     def _write_delivered(self, jobs: Sequence[Job]) -> None:
-        payload = WalletPass._meta.get_field("payload")
-        connection = connections[self._using]
+        # The text that was sent, rather than the field's own encoding of it once more.
         self._write_right(
             jobs,
             {
                 "fingerprint": lambda job: job.fingerprint,
-                "payload": lambda job: payload.get_db_prep_save(job.payload, connection),
+                "payload": lambda job: job.body,
                 **_SNAPSHOTS,
             },
         )

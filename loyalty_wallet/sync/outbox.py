@@ -73,7 +73,7 @@ def connect() -> None:
 def in_chunks(keys: Iterable[str], size: int = CHUNK_SIZE) -> Iterator[list[str]]:
     """Yield the keys in lists of at most `size`."""
     remaining = iter(keys)
-    while chunk := list(islice(remaining, size)):
+    while chunk := list(dict.fromkeys(islice(remaining, size))):
         yield chunk
 
 
@@ -127,7 +127,7 @@ def _load(card_keys: list[str]) -> Iterator[Card]:
 def _keys(card_keys: Iterable[str]) -> Iterable[str]:
     if isinstance(card_keys, str):
         raise TypeError("Give an iterable of card keys, not a single string.")
-    return dict.fromkeys(str(key) for key in card_keys)
+    return (str(key) for key in card_keys)
 
 
 def _configured(aliases: Iterable[str]) -> list[str]:

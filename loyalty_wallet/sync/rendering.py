@@ -18,7 +18,7 @@ from ..conf import get_conf
 from ..exceptions import DeliveryError, InvalidCardError, KilledWorkerError
 from ..models import WalletProgram
 from ..sources import get_card_source
-from ..wallets.base import PassUpdate, ProgramUpdate, Wallet, fingerprint
+from ..wallets.base import PassUpdate, ProgramUpdate, Wallet, canonical_json, fingerprint
 from .jobs import Job, JobOutcome
 from .leases import KILLER_AFTER, ClaimedPass, Lease
 
@@ -112,7 +112,8 @@ class Renderer:
             payload = self._wallet.render(
                 card, remote_id=row.remote_id, program_id=program.update.remote_id
             )
-            job.fingerprint = fingerprint(payload)
+            body = canonical_json(payload)
+            job.fingerprint = fingerprint(body)
         except DeliveryError as error:
             job.finish(JobOutcome.FAILED, error)
             return
@@ -129,6 +130,7 @@ class Renderer:
         job.update = PassUpdate(
             remote_id=row.remote_id,
             payload=payload,
+            body=body,
             program=program.update,
             is_changed=is_changed,
             may_create=self._recreate_missing or row.synced_at is None,
@@ -155,7 +157,7 @@ class Renderer:
         ).first()
         remote_id = known.remote_id if known else self._wallet.program_id(program.key)
         payload = self._wallet.render_program(program, program_id=remote_id)
-        current = fingerprint(payload)
+        current = fingerprint(canonical_json(payload))
         update = ProgramUpdate(
             remote_id=remote_id,
             payload=payload,

@@ -102,6 +102,10 @@ class OpenRun:
     def close(self, status: SyncRun.Status, *, error: str, card_counts: dict[str, int]) -> None:
         """Write how it ended. The length is measured by a clock that never jumps."""
         run = self.run
+        if self._lease is not None and not self._lease.renew():
+            # Taken over meanwhile: the run belongs to who took it, and stays as it is.
+            run.refresh_from_db()
+            return
         elapsed = self._elapsed_before + timedelta(seconds=time.monotonic() - self._started)
         run.finished_at = (run.started_at or timezone.now()) + elapsed
         run.status = status

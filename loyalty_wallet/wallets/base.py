@@ -27,6 +27,8 @@ Raises LeaseLostError when the pass may no longer be delivered by this caller.
 
 MAX_CONCURRENCY = 64
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 class Outcome(StrEnum):
     """How a pass came to be up to date."""
@@ -54,6 +56,8 @@ class PassUpdate:
 
     remote_id: str
     payload: Payload
+    body: bytes
+    """The payload's canonical JSON."""
     program: ProgramUpdate
     is_changed: bool = True
     """False: only the program has changed."""
@@ -145,10 +149,14 @@ class Wallet(ABC):
         return []
 
 
-def fingerprint(payload: Payload) -> str:
-    """Return the SHA-256 of the payload's canonical JSON."""
-    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def canonical_json(payload: Payload) -> bytes:
+    """Return the one spelling of the payload: what is sent, stored and fingerprinted."""
+    return _CANONICAL.encode(payload).encode()
+
+
+def fingerprint(body: bytes) -> str:
+    """Return the SHA-256 of a payload's canonical JSON."""
+    return hashlib.sha256(body).hexdigest()
 
 
 def is_loopback(host: str | None) -> bool:

@@ -31,7 +31,7 @@ from loyalty_wallet.models import (
 from loyalty_wallet.registry import get_wallets
 from loyalty_wallet.sources import get_card_source
 from loyalty_wallet.sync import touch
-from loyalty_wallet.wallets.base import fingerprint
+from loyalty_wallet.wallets.base import canonical_json, fingerprint
 from loyalty_wallet.wallets.google import GoogleWallet
 from tests.benchmarks.command import CONF_VARIABLE
 from tests.benchmarks.measure import BenchmarkError, cores, cpu_seconds_of, machine
@@ -234,7 +234,7 @@ class World:
                 program_key=shown.key,
                 wallet=ALIAS,
                 remote_id=class_id,
-                fingerprint=fingerprint(payload),
+                fingerprint=fingerprint(canonical_json(payload)),
                 payload=payload,
                 synced_at=timezone.now(),
             )
@@ -259,7 +259,7 @@ class World:
                     program_key=card.program.key,
                     card_label=card.label,
                     synced_revision=1,
-                    fingerprint=fingerprint(payload),
+                    fingerprint=fingerprint(canonical_json(payload)),
                     payload=payload,
                     synced_at=timezone.now(),
                     last_outcome="created",

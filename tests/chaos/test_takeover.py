@@ -16,9 +16,6 @@ from .world import PATIENT, World
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.xfail(
-    strict=True, reason="OpenRun.close does not ask whether the run is still its own"
-)
 def test_a_stopped_process_does_not_close_the_run_that_it_lost(world: World) -> None:
     """Case 42: it comes back while the other worker is busy; the run stays `running` until that ends."""
     world.seed(5)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from loyalty_wallet.wallets.base import fingerprint, is_loopback
+from loyalty_wallet.wallets.base import canonical_json, fingerprint, is_loopback
 from loyalty_wallet.wallets.google import GoogleWallet
 
 PAYLOAD = {"id": "1.a", "points": {"label": "Kaffee ü", "balance": {"int": 5}}, "end": None}
@@ -16,8 +16,8 @@ PAYLOAD = {"id": "1.a", "points": {"label": "Kaffee ü", "balance": {"int": 5}},
 def test_fingerprint_knows_no_order() -> None:
     """The same content has one fingerprint, in whatever order it was written."""
     turned = {"end": None, "points": {"balance": {"int": 5}, "label": "Kaffee ü"}, "id": "1.a"}
-    assert fingerprint(turned) == fingerprint(PAYLOAD)
-    assert len(fingerprint(PAYLOAD)) == 64
+    assert fingerprint(canonical_json(turned)) == fingerprint(canonical_json(PAYLOAD))
+    assert len(fingerprint(canonical_json(PAYLOAD))) == 64
 
 
 @pytest.mark.parametrize(
@@ -35,22 +35,24 @@ def test_fingerprint_knows_no_order() -> None:
 )
 def test_fingerprint_knows_every_difference(other: dict[str, object]) -> None:
     """Whatever differs, however little, has another fingerprint."""
-    assert fingerprint(other) != fingerprint(PAYLOAD)
+    assert fingerprint(canonical_json(other)) != fingerprint(canonical_json(PAYLOAD))
 
 
 def test_fingerprint_minds_the_order_of_lists() -> None:
     """The order of text modules is what the customer sees."""
-    assert fingerprint({"list": [1, 2]}) != fingerprint({"list": [2, 1]})
+    assert fingerprint(canonical_json({"list": [1, 2]})) != fingerprint(
+        canonical_json({"list": [2, 1]})
+    )
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_fingerprint_is_the_same_in_every_process(seed: str) -> None:
     """What one worker wrote down, the next one recognises."""
-    script = f"from loyalty_wallet.wallets.base import fingerprint\nprint(fingerprint({PAYLOAD!a}))"
+    script = f"from loyalty_wallet.wallets.base import canonical_json, fingerprint\nprint(fingerprint(canonical_json({PAYLOAD!a})))"
     environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(filter(None, sys.path))}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.strip() == fingerprint(PAYLOAD)
+    assert done.stdout.strip() == fingerprint(canonical_json(PAYLOAD))
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,12 +12,15 @@ import aiohttp
 from yarl import URL
 
 from ...exceptions import DeliveryTimeoutError, NetworkError
-from ..base import Payload, Permit
+from ..base import Payload, Permit, canonical_json
 from .answers import error_for, read_resource
 from .credentials import Token, TokenKeeper
 
 SERVICE_PATH = "/walletobjects/v1"
-USER_AGENT = "loyalty-wallet (gzip)"
+HEADERS = {
+    "User-Agent": "loyalty-wallet (gzip)",
+    "Content-Type": "application/json; charset=UTF-8",
+}
 
 
 class Attempt:
@@ -27,19 +28,7 @@ class Attempt:
 
     def __init__(self, permit: Permit, *, timeout_seconds: float) -> None:
         self.permit = permit
-        self._seconds_left = timeout_seconds
-
-    @asynccontextmanager
-    async def timed(self) -> AsyncIterator[None]:
-        """Bound what runs inside. Raises DeliveryTimeoutError."""
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(self._seconds_left):
-                yield
-        except TimeoutError as error:
-            raise DeliveryTimeoutError("The whole answer did not arrive in time.") from error
-        finally:
-            self._seconds_left = max(0.0, self._seconds_left - (time.monotonic() - started))
+        self.seconds_left = timeout_seconds
 
 
 class GoogleClient:
@@ -58,26 +47,26 @@ class GoogleClient:
         await self._tokens.get()
 
     async def patch(
-        self, kind: str, resource_id: str, payload: Payload, attempt: Attempt
+        self, kind: str, resource_id: str, body: bytes, attempt: Attempt
     ) -> dict[str, Any]:
-        """Change the fields of `payload`; a None clears its field."""
+        """Change the fields that the JSON of `body` names; a null clears its field."""
         url = self._url(f"{kind}/{resource_id}")
-        return await self._send("PATCH", url, payload, resource_id, attempt)
+        return await self._send("PATCH", url, body, resource_id, attempt)
 
     async def insert(
         self, kind: str, resource_id: str, payload: Payload, attempt: Attempt
     ) -> dict[str, Any]:
         present = {name: value for name, value in payload.items() if value is not None}
-        return await self._send("POST", self._url(kind), present, resource_id, attempt)
+        body = canonical_json(present)
+        return await self._send("POST", self._url(kind), body, resource_id, attempt)
 
     def _url(self, path: str) -> URL:
         # Compact answers: Google echoes the whole resource, pretty-printed, unless told otherwise.
         return URL(f"{self._root}/{path}?fields=id&prettyPrint=false", encoded=True)
 
     async def _send(
-        self, method: str, url: URL, payload: Payload, resource_id: str, attempt: Attempt
+        self, method: str, url: URL, body: bytes, resource_id: str, attempt: Attempt
     ) -> dict[str, Any]:
-        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
         token = await self._tokens.get()
         status, headers, answer = await self._exchange(method, url, body, token, attempt)
         if status == HTTPStatus.UNAUTHORIZED:
@@ -90,19 +79,19 @@ class GoogleClient:
     async def _exchange(
         self, method: str, url: URL, body: bytes, token: Token, attempt: Attempt
     ) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {
-            "Authorization": f"Bearer {token.value}",
-            "Content-Type": "application/json; charset=UTF-8",
-        }
+        headers = {"Authorization": f"Bearer {token.value}"}
         await attempt.permit()
+        started = time.monotonic()
         try:
             async with (
-                attempt.timed(),
+                asyncio.timeout(attempt.seconds_left),
                 self._http.request(
                     method, url, data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 return response.status, response.headers, await response.read()
+        except TimeoutError as error:
+            raise DeliveryTimeoutError("The whole answer did not arrive in time.") from error
         except aiohttp.ClientConnectorError as error:
             raise NetworkError(
                 f"Cannot connect to {url.host}:{url.port}: {error.os_error.strerror or error}"
@@ -111,3 +100,5 @@ class GoogleClient:
             raise NetworkError(
                 f"The connection to {url.host} broke: {type(error).__name__}: {error}"
             ) from error
+        finally:
+            attempt.seconds_left = max(0.0, attempt.seconds_left - (time.monotonic() - started))

@@ -22,10 +22,11 @@ from ..base import (
     ProgramUpdate,
     Session,
     Wallet,
+    canonical_json,
     is_loopback,
 )
 from .answers import AlreadyExistsError
-from .client import USER_AGENT, Attempt, GoogleClient
+from .client import HEADERS, Attempt, GoogleClient
 from .credentials import KeySource, ServiceAccount, TokenKeeper
 from .payloads import DEFAULT_LOGO_URL, loyalty_class, loyalty_object
 
@@ -98,7 +99,7 @@ class GoogleWallet(Wallet):
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": USER_AGENT},
+            headers=HEADERS,
         ) as http:
             tokens = TokenKeeper(self.account, timeout_seconds=self.timeout_seconds)
             client = GoogleClient(http, tokens, api_url=self.api_url)
@@ -140,12 +141,12 @@ class GoogleSession(Session):
         return outcome
 
     async def _put_object(self, update: PassUpdate, attempt: Attempt) -> Outcome:
-        payload = update.payload
+        body = update.body
         if update.notify:
             # Not part of what is remembered: Google forgets it after the one request.
-            payload = {**payload, "notifyPreference": "NOTIFY_ON_UPDATE"}
+            body = canonical_json({**update.payload, "notifyPreference": "NOTIFY_ON_UPDATE"})
         try:
-            await self._client.patch(OBJECTS, update.remote_id, payload, attempt)
+            await self._client.patch(OBJECTS, update.remote_id, body, attempt)
         except NotFoundError:
             if not update.may_create:
                 raise
@@ -155,7 +156,7 @@ class GoogleSession(Session):
             await self._insert_object(update, attempt)
         except AlreadyExistsError:
             # Somebody inserted it just now, or our own insert landed and its answer was lost.
-            await self._client.patch(OBJECTS, update.remote_id, payload, attempt)
+            await self._client.patch(OBJECTS, update.remote_id, body, attempt)
             return Outcome.UPDATED
         return Outcome.CREATED
 
@@ -198,14 +199,14 @@ class GoogleSession(Session):
 
     async def _put_class(self, program: ProgramUpdate, permit: Permit) -> None:
         attempt = Attempt(permit, timeout_seconds=self._timeout_seconds)
-        class_id, payload = program.remote_id, program.payload
+        class_id, body = program.remote_id, canonical_json(program.payload)
         try:
-            await self._client.patch(CLASSES, class_id, payload, attempt)
+            await self._client.patch(CLASSES, class_id, body, attempt)
         except NotFoundError:
             try:
-                await self._client.insert(CLASSES, class_id, payload, attempt)
+                await self._client.insert(CLASSES, class_id, program.payload, attempt)
             except AlreadyExistsError:
-                await self._client.patch(CLASSES, class_id, payload, attempt)
+                await self._client.patch(CLASSES, class_id, body, attempt)
             except NotFoundError as error:
                 raise _class_missing(error) from error
 

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from loyalty_wallet.emulator import GoogleEmulator
-from loyalty_wallet.wallets.base import Outcome, PassUpdate, Permit, ProgramUpdate, Session
+from loyalty_wallet.wallets.base import (
+    Outcome,
+    PassUpdate,
+    Permit,
+    ProgramUpdate,
+    Session,
+    canonical_json,
+)
 from loyalty_wallet.wallets.google import GoogleWallet
 from tests.wallets.cards import CARD, PROGRAM
 
@@ -42,7 +49,10 @@ class Bench:
             is_changed=changes.pop("is_program_changed", not known),
         )
         payload = {**payload, **changes.pop("payload", {})}
-        return PassUpdate(remote_id=remote_id, payload=payload, program=program, **changes)
+        body = canonical_json(payload)
+        return PassUpdate(
+            remote_id=remote_id, payload=payload, body=body, program=program, **changes
+        )
 
     def updates(self, count: int, **changes: Any) -> list[PassUpdate]:
         return [self.update(f"card-{number}", **changes) for number in range(count)]

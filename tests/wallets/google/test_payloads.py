@@ -12,7 +12,7 @@ import requests
 from loyalty_wallet.cards import Barcode, BarcodeFormat, Card, ProgramKind
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import InvalidCardError
-from loyalty_wallet.wallets.base import Payload, fingerprint
+from loyalty_wallet.wallets.base import Payload, canonical_json, fingerprint
 from loyalty_wallet.wallets.google.payloads import DEFAULT_LOGO_URL, loyalty_class, loyalty_object
 from tests.emulator.client import Client
 from tests.wallets.cards import BARE_CARD, BARE_PROGRAM, CARD, PROGRAM, card
@@ -208,7 +208,9 @@ def test_invalid_id_is_refused(bad: str) -> None:
 
 def test_equal_cards_have_equal_payloads() -> None:
     """Rendering is deterministic: what has not changed is not sent again."""
-    assert fingerprint(rendered(card())) == fingerprint(rendered(card()))
+    assert fingerprint(canonical_json(rendered(card()))) == fingerprint(
+        canonical_json(rendered(card()))
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,9 @@ def test_equal_cards_have_equal_payloads() -> None:
 )
 def test_whatever_shows_changes_the_fingerprint(changes: dict[str, Any]) -> None:
     """No change of the card goes unnoticed."""
-    assert fingerprint(rendered(card(**changes))) != fingerprint(rendered(CARD))
+    assert fingerprint(canonical_json(rendered(card(**changes)))) != fingerprint(
+        canonical_json(rendered(CARD))
+    )
 
 
 def insert(payload: Payload) -> dict[str, Any]:
