@@ -38,7 +38,7 @@ from .outcomes import Outcome
 
 MOST_SENT_AT_ONCE = 25
 """Passes that one request sends where no worker can: one attempt each, well below a time limit."""
-MOST_SECONDS = 20
+MOST_SECONDS = 10
 MOST_CARDS_ON_RUN = 10_000
 """A run on record keeps the keys of its cards; above this the passes are only marked as due."""
 MOST_NAMES = 20
