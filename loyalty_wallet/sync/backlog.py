@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.db.models import Count, Q
 
-from ..models import DatabaseNow, SyncRun, WalletPass
+from ..models import SyncRun, WalletPass
 
 
 class Backlog:
@@ -46,12 +46,13 @@ class Backlog:
                 return True
         return False
 
-    def is_held_elsewhere(self, aliases: Iterable[str]) -> bool:
-        """Say whether a living lease keeps us from a pass that was due when the run began."""
-        held = WalletPass.objects.due().filter(
-            self._due_before_the_run(), lease_until__gte=DatabaseNow()
-        )
-        return any(held.filter(scope).exists() for alias in aliases for scope in self.scopes(alias))
+    def has_rest(self, aliases: Iterable[str]) -> bool:
+        """Say whether a pass that was due when the run began still is, whoever holds it.
+
+        Not asked by its lease: that may end between our last claim and this question.
+        """
+        rest = WalletPass.objects.due().filter(self._due_before_the_run())
+        return any(rest.filter(scope).exists() for alias in aliases for scope in self.scopes(alias))
 
     def _due_before_the_run(self) -> Q:
         return Q() if self._run is None else Q(due_at__lte=self._run.started_at)

@@ -38,6 +38,8 @@ logger = logging.getLogger("loyalty_wallet.sync")
 HEARTBEAT_SECONDS = 30
 FLUSH_SECONDS = 1
 TICK_SECONDS = 0.5
+MOST_CYCLES = 3
+"""How often a run goes back to passes that changed during their own delivery."""
 MOST_WAITING = 20_000
 """Cards of one wallet that may wait for their next attempt before no new ones are claimed."""
 
@@ -72,7 +74,8 @@ class Engine:
         self._backlog = Backlog(scopes, run)
         self._ledger = Ledger(run, worker=worker)
         self._keep_run_alive = beat
-        self._waits_for_others = waits_for_others
+        self._waits_for_others = waits_for_others and orders.limit is None
+        self._cycles_left = MOST_CYCLES
         self._on_progress = on_progress
         self._thread = thread
         self._owns_thread = thread is None
@@ -181,12 +184,13 @@ class Engine:
         self._defer_rest()
         if self._claim_suspect():
             return True
-        if self._has_news:
+        if self._has_news and self._cycles_left:
             # A pass whose card changed during its own delivery is due again.
+            self._cycles_left -= 1
             self._begin_cycle(is_again=True)
             return True
         open_wallets = [share.wallet.alias for share in self.shares if not share.is_over]
-        if self._waits_for_others and self._backlog.is_held_elsewhere(open_wallets):
+        if self._waits_for_others and self._backlog.has_rest(open_wallets):
             # Another worker's passes end with its record, or with its lease if it has died.
             time.sleep(TICK_SECONDS)
             self._begin_cycle(is_again=True)
