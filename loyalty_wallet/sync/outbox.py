@@ -27,7 +27,7 @@ def touch(card_keys: Iterable[str]) -> int:
     Runs in the caller's transaction, so that a change and its delivery cannot be parted; a worker
     is woken after the commit. Returns how many passes are due for it.
     """
-    keys = list(_keys(card_keys))
+    keys = list(dict.fromkeys(_keys(card_keys)))
     total = mark_due(keys)
     signals.passes_touched.send(sender=WalletPass, card_keys=keys)
     return total

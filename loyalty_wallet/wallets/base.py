@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from ..cards import Card, Program
 
@@ -157,6 +158,15 @@ def canonical_json(payload: Payload) -> bytes:
 def fingerprint(body: bytes) -> str:
     """Return the SHA-256 of a payload's canonical JSON."""
     return hashlib.sha256(body).hexdigest()
+
+
+def is_safe_url(url: str) -> bool:
+    """Say whether secrets may be sent there: over https, or without leaving this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
 
 
 def is_loopback(host: str | None) -> bool:

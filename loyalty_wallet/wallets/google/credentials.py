@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
@@ -32,7 +31,7 @@ from ...exceptions import (
     UnauthorizedError,
     UnavailableError,
 )
-from ..base import is_loopback
+from ..base import is_safe_url
 
 SCOPE = "https://www.googleapis.com/auth/wallet_object.issuer"
 REFRESH_AHEAD_SECONDS = 300
@@ -203,7 +202,7 @@ def _parse(info: Mapping[str, Any]) -> service_account.Credentials:
     missing = [name for name in ("client_email", "private_key", "token_uri") if not info.get(name)]
     if missing:
         raise MisconfiguredError(f"The service-account key lacks {', '.join(missing)}.")
-    if not _is_safe(str(info["token_uri"])):
+    if not is_safe_url(str(info["token_uri"])):
         raise MisconfiguredError("The service-account key's token_uri must be https.")
     try:
         credentials: service_account.Credentials = (
@@ -215,16 +214,6 @@ def _parse(info: Mapping[str, Any]) -> service_account.Credentials:
             "The service-account key's private_key is not a PEM key."
         ) from error
     return credentials
-
-
-def _is_safe(url: str) -> bool:
-    try:
-        endpoint = urlsplit(url)
-    except ValueError:
-        return False
-    return endpoint.scheme == "https" or (
-        endpoint.scheme == "http" and is_loopback(endpoint.hostname)
-    )
 
 
 def _translated(error: GoogleAuthError) -> DeliveryError:

@@ -23,7 +23,7 @@ from ..base import (
     Session,
     Wallet,
     canonical_json,
-    is_loopback,
+    is_safe_url,
 )
 from .answers import AlreadyExistsError
 from .client import HEADERS, Attempt, GoogleClient
@@ -68,9 +68,9 @@ class GoogleWallet(Wallet):
         super().__init__(alias, **limits)
         if not re.fullmatch(r"[0-9]+", str(issuer_id)):
             raise ValueError("issuer_id must be the issuer's number from the Wallet console.")
-        root = urlsplit(api_url)
-        if root.scheme != "https" and not (root.scheme == "http" and is_loopback(root.hostname)):
+        if not is_safe_url(api_url):
             raise ValueError("api_url must be https; plain http is for loopback hosts only.")
+        root = urlsplit(api_url)
         if not root.hostname or root.path.strip("/") or root.query:
             raise ValueError("api_url must be a root without a path.")
         self.issuer_id = str(issuer_id)
