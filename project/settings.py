@@ -36,6 +36,10 @@ def _number(name: str, default: float) -> float:
         raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from None
 
 
+def _rate(name: str, default: float) -> float | None:
+    return None if _text(name).lower() == "none" else _number(name, default)
+
+
 # --- Security -----------------------------------------------------------------------------------
 
 DEBUG = _flag("DJANGO_DEBUG")
@@ -226,21 +230,46 @@ def _google_wallet() -> dict[str, Any] | None:
     options: dict[str, Any] = {
         "issuer_id": issuer_id,
         "credentials": credentials,
-        "requests_per_second": _number("GOOGLE_WALLET_REQUESTS_PER_SECOND", 20.0),
+        "requests_per_second": _rate("GOOGLE_WALLET_REQUESTS_PER_SECOND", 20.0),
     }
     if api_url := _text("GOOGLE_WALLET_API_URL"):
         options["api_url"] = api_url
     return {"BACKEND": "loyalty_wallet.wallets.google.GoogleWallet", "OPTIONS": options}
 
 
+def _apple_wallet() -> dict[str, Any] | None:
+    required = {
+        "pass_type_identifier": "APPLE_WALLET_PASS_TYPE_IDENTIFIER",
+        "team_identifier": "APPLE_WALLET_TEAM_IDENTIFIER",
+        "certificate": "APPLE_WALLET_CERTIFICATE",
+        "web_service_url": "APPLE_WALLET_WEB_SERVICE_URL",
+    }
+    optional = {
+        "private_key": "APPLE_WALLET_PRIVATE_KEY",
+        "private_key_password": "APPLE_WALLET_PRIVATE_KEY_PASSWORD",
+        "wwdr_certificate": "APPLE_WALLET_WWDR_CERTIFICATE",
+        "images": "APPLE_WALLET_IMAGES",
+        "apns_url": "APPLE_WALLET_APNS_URL",
+        "apns_ca": "APPLE_WALLET_APNS_CA",
+    }
+    if not all(map(_text, required.values())):
+        return None
+    variables = required | optional
+    options = {option: _text(name) for option, name in variables.items() if _text(name)}
+    return {"BACKEND": "loyalty_wallet.wallets.apple.AppleWallet", "OPTIONS": options}
+
+
 # A wallet whose variables are missing is not configured, and nothing else changes.
 LOYALTY_WALLET: dict[str, Any] = {
     "WALLETS": {
         alias: wallet
-        for alias, wallet in {"google": _google_wallet()}.items()
+        for alias, wallet in {"google": _google_wallet(), "apple": _apple_wallet()}.items()
         if wallet is not None
     },
 }
+if REDIS_URL:
+    # All processes book their requests there, which costs the database nothing.
+    LOYALTY_WALLET["RATE_LIMIT_REDIS_URL"] = REDIS_URL
 
 # --- Logging ------------------------------------------------------------------------------------
 

@@ -20,11 +20,18 @@ from tests.servers import RedisServer
 ROOT = Path(__file__).resolve().parent.parent
 GOOGLE = {"GOOGLE_WALLET_ISSUER_ID": "3388000000012345678", "GOOGLE_WALLET_CREDENTIALS": "key.json"}
 
+APPLE = {
+    "APPLE_WALLET_PASS_TYPE_IDENTIFIER": "pass.com.example.loyalty",
+    "APPLE_WALLET_TEAM_IDENTIFIER": "ABCDE12345",
+    "APPLE_WALLET_CERTIFICATE": "certificate.pem",
+    "APPLE_WALLET_WEB_SERVICE_URL": "https://shop.example.com/wallet/apple",
+}
+
 
 def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
     """The settings as a fresh process with this environment, and nothing else, has them."""
     for name in list(os.environ):
-        if name.startswith(("DATABASE_", "DJANGO_", "GOOGLE_", "REDIS_")):
+        if name.startswith(("APPLE_", "DATABASE_", "DJANGO_", "GOOGLE_", "REDIS_")):
             monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -111,6 +118,40 @@ def test_google_takes_its_options_from_the_environment(monkeypatch: pytest.Monke
     options = load(monkeypatch, **GOOGLE, **more)["LOYALTY_WALLET"]["WALLETS"]["google"]["OPTIONS"]
     assert options["api_url"] == "http://127.0.0.1:8089"
     assert options["requests_per_second"] == 7.5
+    more["GOOGLE_WALLET_REQUESTS_PER_SECOND"] = "none"
+    options = load(monkeypatch, **GOOGLE, **more)["LOYALTY_WALLET"]["WALLETS"]["google"]["OPTIONS"]
+    assert options["requests_per_second"] is None
+
+
+@pytest.mark.parametrize("missing", sorted(APPLE))
+def test_half_configured_apple_is_not_configured(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Without one of the four there is no Apple wallet, and Google is as it was."""
+    settings = load(monkeypatch, **GOOGLE, **{**APPLE, missing: ""})
+    assert list(settings["LOYALTY_WALLET"]["WALLETS"]) == ["google"]
+
+
+def test_apple_takes_its_options_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and intermediate may be missing: a PKCS#12 file has them with the certificate."""
+    options = load(monkeypatch, **APPLE)["LOYALTY_WALLET"]["WALLETS"]["apple"]["OPTIONS"]
+    assert options == {
+        "pass_type_identifier": "pass.com.example.loyalty",
+        "team_identifier": "ABCDE12345",
+        "certificate": "certificate.pem",
+        "web_service_url": "https://shop.example.com/wallet/apple",
+    }
+    more = {"APPLE_WALLET_PRIVATE_KEY": "key.pem", "APPLE_WALLET_APNS_CA": "root.pem"}
+    options = load(monkeypatch, **APPLE, **more)["LOYALTY_WALLET"]["WALLETS"]["apple"]["OPTIONS"]
+    assert (options["private_key"], options["apns_ca"]) == ("key.pem", "root.pem")
+
+
+def test_redis_is_broker_and_shared_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One variable for both: all processes book their requests in the broker's Redis."""
+    url = "redis://127.0.0.1:6379/0"
+    settings = load(monkeypatch, REDIS_URL=url)
+    assert settings["CELERY_BROKER_URL"] == url
+    assert settings["LOYALTY_WALLET"]["RATE_LIMIT_REDIS_URL"] == url
 
 
 def test_each_database_gets_what_the_sync_relies_on(monkeypatch: pytest.MonkeyPatch) -> None:
