@@ -6,6 +6,7 @@ says who is about to put it right. Nothing else has to survive a crash.
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Iterable
 from typing import Any, Self
@@ -125,6 +126,14 @@ class WalletPass(models.Model):
     payload = models.JSONField(_("delivered payload"), default=dict, blank=True)
     synced_at = models.DateTimeField(_("synced"), null=True, blank=True)
 
+    authentication_token = models.CharField(max_length=64, blank=True, editable=False)
+    change_tag = models.PositiveBigIntegerField(
+        _("change tag"), default=0, help_text=_("Apple only: grows with each version.")
+    )
+    modified_at = models.DateTimeField(
+        _("version of"), null=True, blank=True, help_text=_("A whole second, never used twice.")
+    )
+
     lease_token = models.CharField(max_length=32, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     takeovers = models.PositiveSmallIntegerField(default=0, editable=False)
@@ -165,6 +174,11 @@ class WalletPass(models.Model):
     @property
     def is_due(self) -> bool:
         return self.due_at is not None
+
+    @staticmethod
+    def new_authentication_token() -> str:
+        """Make the secret with which a phone proves that it holds the pass."""
+        return secrets.token_urlsafe(32)
 
     @staticmethod
     def new_suffix() -> str:

@@ -55,6 +55,7 @@ class SyncRun(models.Model):
     resumes = models.PositiveSmallIntegerField(
         _("resumed"), default=0, help_text=_("How often another process went on with it.")
     )
+    cancel_requested_at = models.DateTimeField(_("told to stop"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
     card_counts = models.JSONField(
         _("cards"), default=dict, blank=True, help_text=_("Distinct cards by outcome, at the end.")
@@ -151,6 +152,41 @@ class SyncFailure(models.Model):
 
     def __str__(self) -> str:
         return _("%(code)s, failure %(number)s") % {"code": self.code, "number": self.pk}
+
+
+class SyncAlertQuerySet(models.QuerySet["SyncAlert"]):
+    def open(self) -> Self:
+        """Alerts whose state has not gone back to normal."""
+        return self.filter(resolved_at__isnull=True)
+
+
+class SyncAlert(models.Model):
+    """A threshold that was passed, from the run that passed it to the one that did not."""
+
+    code = models.CharField(_("code"), max_length=32)
+    value = models.FloatField(_("value"))
+    threshold = models.FloatField(_("threshold"))
+    run = models.ForeignKey(
+        SyncRun,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="alerts",
+        verbose_name=_("run"),
+    )
+    raised_at = models.DateTimeField(_("raised"))
+    resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
+
+    objects = SyncAlertQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("sync alert")
+        verbose_name_plural = _("sync alerts")
+        ordering = ("-pk",)
+        indexes = (models.Index(fields=("resolved_at", "code"), name="sync_alert_open"),)
+
+    def __str__(self) -> str:
+        return self.code
 
 
 class SyncState(models.Model):

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import wait
 
 from django.db.models import Q
 
@@ -20,16 +19,13 @@ from ..exceptions import DeliveryError
 from ..models import SyncRun
 from ..wallets.base import Wallet
 from .backlog import Backlog
-from .breaker import ARMED_ABOVE, Breaker
-from .delivery import Lane
 from .failpoints import failpoint
+from .intake import Intake
 from .jobs import Job, JobOutcome
-from .leases import ClaimedPass, Lease, claim
 from .ledger import Ledger
-from .limits import RateLimiter, slot_source_for
 from .orders import Orders, Progress
+from .receipts import bad_targets, drop_bad_targets
 from .rendering import Renderer
-from .retry import RetryPolicy
 from .shares import Share
 from .threads import DeliveryThread
 
@@ -37,11 +33,11 @@ logger = logging.getLogger("loyalty_wallet.sync")
 
 HEARTBEAT_SECONDS = 30
 FLUSH_SECONDS = 1
+LOOK_SECONDS = 2
+"""How soon a run that was told to stop notices it."""
 TICK_SECONDS = 0.5
 MOST_CYCLES = 3
 """How often a run goes back to passes that changed during their own delivery."""
-MOST_WAITING = 20_000
-"""Cards of one wallet that may wait for their next attempt before no new ones are claimed."""
 
 
 class Engine:
@@ -67,7 +63,6 @@ class Engine:
     ) -> None:
         conf = get_conf()
         self._batch_size = conf.batch_size
-        self._policy = RetryPolicy(conf.retry_delays, max_attempts=orders.max_attempts)
         self._most_seconds = min(conf.max_run_seconds, orders.max_seconds or conf.max_run_seconds)
         self._orders = orders
         self._run = run
@@ -77,16 +72,14 @@ class Engine:
         self._waits_for_others = waits_for_others and orders.limit is None
         self._cycles_left = MOST_CYCLES
         self._on_progress = on_progress
-        self._thread = thread
-        self._owns_thread = thread is None
         self._announce = threading.Event()
-        self._leases: list[Lease] = []
-        self._claimed = 0
-        self._started = self._last_beat = self._last_flush = time.monotonic()
+        self._intake = Intake(self._backlog, orders=orders, announce=self._announce, thread=thread)
+        self._started = self._last_beat = self._last_flush = self._last_look = time.monotonic()
         self.shares = [Share(wallet, Renderer(wallet, notify=orders.notify)) for wallet in wallets]
         self.kept: list[tuple[str, Job]] = []
         """Alias and job of everything recorded, for want of a run on record."""
         self.is_stopped = False
+        self.is_cancelled = False
         self._has_news = False
 
     def drain(self) -> None:
@@ -102,10 +95,8 @@ class Engine:
             self._close_lanes()
         finally:
             for share in self.shares:
-                if share.served:
-                    share.served.cancel()
-            if self._owns_thread and self._thread is not None:
-                self._thread.close()
+                share.cancel_lane()
+            self._intake.close()
 
     def _advance_unless_interrupted(self) -> bool:
         try:
@@ -119,17 +110,17 @@ class Engine:
 
     def _close_lanes(self) -> None:
         for share in self.shares:
-            if share.lane and share.served and self._thread:
-                self._thread.call(share.lane.close)
-        wait([share.served for share in self.shares if share.served])
+            share.close_lane()
+        for share in self.shares:
+            share.wait_for_lane()
+            if share.stopped_by is None:
+                drop_bad_targets(share.bad_targets)
 
     def stop(self) -> None:
         """Claim no more and give back what nobody has begun."""
         self.is_stopped = True
         for share in self.shares:
-            share.scope = None
-            if share.lane and self._thread:
-                self._thread.call(share.lane.stop_new)
+            share.stop_new()
 
     @property
     def unsuccessful(self) -> list[tuple[str, Job]]:
@@ -164,12 +155,13 @@ class Engine:
             logger.warning("The run reached its time limit of %.0f s.", self._most_seconds)
             self.stop()
         self._beat()
+        self._look_for_cancellation()
         has_fed = False
         for share in self.shares:
-            if self._wants_more(share):
-                self._feed(share)
+            if self._intake.wants_more(share):
+                self._intake.feed(share)
                 has_fed = True
-            self._book_slots(share)
+            share.book_slots()
             share.collect()
         is_busy = any(share.in_flight or not share.is_drained for share in self.shares)
         self._flush(is_last=not is_busy)
@@ -182,7 +174,8 @@ class Engine:
         if self.is_stopped:
             return False
         self._defer_rest()
-        if self._claim_suspect():
+        # With nothing else in flight: such a pass may take its process with it.
+        if any(self._intake.feed_suspect(share) for share in self.shares):
             return True
         if self._has_news and self._cycles_left:
             # A pass whose card changed during its own delivery is due again.
@@ -197,16 +190,6 @@ class Engine:
             return True
         return False
 
-    def _claim_suspect(self) -> bool:
-        """With nothing else in flight, try one pass that may kill this process."""
-        for share in self.shares:
-            for scope in () if share.is_over else self._backlog.scopes(share.wallet.alias):
-                lease, rows = claim(scope, limit=1, is_for_suspects=True)
-                if rows:
-                    self._deliver(share, lease, rows)
-                    return True
-        return False
-
     def _defer_rest(self) -> None:
         """Put on record what a wallet whose provider is down was not even claimed for."""
         for share in self.shares:
@@ -214,63 +197,6 @@ class Engine:
                 share.is_deferred = True
                 for scope in self._backlog.scopes(share.wallet.alias):
                     share.counts += self._ledger.defer(share.wallet.alias, scope)
-
-    def _wants_more(self, share: Share) -> bool:
-        if share.is_drained:
-            return False
-        if self._orders.limit is not None and self._claimed >= self._orders.limit:
-            share.scope = None
-            return False
-        lane = share.lane
-        if lane is None:
-            return True
-        waiting = lane.waiting
-        return share.in_flight - waiting < self._batch_size // 2 and waiting < MOST_WAITING
-
-    def _feed(self, share: Share) -> None:
-        if share.scope is None:
-            return
-        size = self._batch_size
-        if self._orders.limit is not None:
-            size = min(size, self._orders.limit - self._claimed)
-        failpoint("before_claim")
-        lease, rows = claim(share.scope, limit=size)
-        if len(rows) < size:
-            share.next_scope()
-        if rows:
-            self._deliver(share, lease, rows)
-
-    def _deliver(self, share: Share, lease: Lease, rows: list[ClaimedPass]) -> None:
-        failpoint("after_claim")
-        self._claimed += len(rows)
-        self._leases.append(lease)
-        jobs = share.renderer.render(lease, rows)
-        to_deliver = [job for job in jobs if job.outcome is None]
-        share.ready += [job for job in jobs if job.outcome is not None]
-        if to_deliver:
-            share.in_flight += len(to_deliver)
-            self._call_lane(share, to_deliver)
-
-    def _call_lane(self, share: Share, jobs: list[Job]) -> None:
-        if self._thread is None:
-            self._thread = DeliveryThread()
-        if share.lane is None:
-            share.lane = Lane(
-                share.wallet,
-                policy=self._policy,
-                limiter=RateLimiter(slot_source_for(share.wallet)),
-                breaker=Breaker(
-                    is_armed=self._backlog.is_longer_than(ARMED_ABOVE, share.wallet.alias)
-                ),
-                announce=self._announce,
-                low_water=max(1, self._batch_size // 2),
-            )
-            share.served = self._thread.serve(share.lane)
-        self._thread.call(share.lane.add, jobs)
-
-    def _book_slots(self, share: Share) -> None:
-        if share.lane and self._thread and (slots := share.lane.limiter.book_needed()):
-            self._thread.call(share.lane.limiter.grant, slots)
 
     def _flush(self, *, is_last: bool) -> None:
         now = time.monotonic()
@@ -282,6 +208,7 @@ class Engine:
                 share.counts += self._ledger.record(share.wallet.alias, batch)
                 del share.ready[: self._batch_size]
                 share.renderer.remember_delivered_programs(batch)
+                share.bad_targets += bad_targets(batch)
                 self._note(share.wallet.alias, batch)
         if is_time:
             self._last_flush = now
@@ -309,11 +236,20 @@ class Engine:
         if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
             return
         self._last_beat = time.monotonic()
-        self._leases = [lease for lease in self._leases if lease.pks]
-        for lease in self._leases:
-            lease.renew()
+        self._intake.renew_leases()
         if self._keep_run_alive is not None and not self._keep_run_alive():
             logger.error("Another process has taken the run over; this one stops.")
+            self.stop()
+
+    def _look_for_cancellation(self) -> None:
+        now = time.monotonic()
+        if self._run is None or self.is_cancelled or now - self._last_look < LOOK_SECONDS:
+            return
+        self._last_look = now
+        told = SyncRun.objects.filter(pk=self._run.pk, cancel_requested_at__isnull=False)
+        if told.exists():
+            logger.warning("The run was told to stop: what was begun is finished and recorded.")
+            self.is_cancelled = True
             self.stop()
 
     def _show_progress(self) -> None:

@@ -58,9 +58,14 @@ class Job:
         return self.error or DeferredError("The run ended before the pass was tried.")
 
     @property
+    def is_published(self) -> bool:
+        """What phones may fetch is on record already; the requests only told them so."""
+        return self.update is not None and self.update.published_at > 0
+
+    @property
     def is_remote_uncertain(self) -> bool:
         """A request was sent and no success came back: the provider may or may not have it."""
-        return self.requests > 0
+        return self.requests > 0 and not self.is_published
 
     def finish(self, outcome: JobOutcome, error: DeliveryError | None = None) -> None:
         self.outcome = outcome

@@ -21,6 +21,7 @@ from ..exceptions import DeferredError, DeliveryError, KilledWorkerError
 from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
 from .failpoints import failpoint
 from .jobs import Job, JobOutcome
+from .receipts import record_pushes
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -44,11 +45,17 @@ class Ledger:
             groups: dict[JobOutcome, list[Job]] = defaultdict(list)
             for job in ours:
                 groups[job.outcome or JobOutcome.RELEASED].append(job)
-            self._write_delivered(groups[JobOutcome.CREATED] + groups[JobOutcome.UPDATED])
-            self._write_unchanged(groups[JobOutcome.UNCHANGED] + groups[JobOutcome.SKIPPED])
+            sent = groups[JobOutcome.CREATED] + groups[JobOutcome.UPDATED]
+            self._write_delivered([job for job in sent if not job.is_published])
+            self._write_unchanged(
+                [job for job in sent if job.is_published]
+                + groups[JobOutcome.UNCHANGED]
+                + groups[JobOutcome.SKIPPED]
+            )
             self._write_failed(groups[JobOutcome.FAILED], JobOutcome.FAILED)
             self._write_failed(groups[JobOutcome.DEFERRED], JobOutcome.DEFERRED)
             self._release(groups[JobOutcome.RELEASED])
+            record_pushes(ours, self._using)
             counts = Counter(
                 str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted
             )

@@ -102,10 +102,12 @@ def _issue(card_keys: list[str], aliases: list[str] | None, *, only_automatic: b
 
 
 def _new_pass(card: Card, alias: str) -> WalletPass:
+    wallet = get_wallets()[alias]
     return WalletPass(
         card_key=card.key,
         wallet=alias,
-        remote_id=get_wallets()[alias].remote_id(WalletPass.new_suffix()),
+        remote_id=wallet.remote_id(WalletPass.new_suffix()),
+        authentication_token=WalletPass.new_authentication_token() if wallet.is_published else "",
         program_key=card.program.key,
         card_label=card.label[:200],
         due_at=DatabaseNow(),

@@ -125,7 +125,8 @@ class Renderer:
             job.finish(JobOutcome.FAILED, _unreadable(error))
             return
         # After a takeover somebody's request may have landed that nobody recorded.
-        is_certain = not (row.is_forced or row.takeovers)
+        may_have_landed = row.takeovers and not self._wallet.is_published
+        is_certain = not (row.is_forced or may_have_landed)
         is_changed = not (is_certain and job.fingerprint == row.fingerprint)
         job.update = PassUpdate(
             remote_id=row.remote_id,

@@ -196,14 +196,16 @@ def card_counts(by_rank: Mapping[int, int], *, left: int = 0) -> dict[str, int]:
 
 def wallet_counts(totals: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
     """Return the counts of every configured wallet, and of former ones that have some."""
-    names = {alias: wallet.count_names for alias, wallet in get_wallets().items()}
-    return {
-        alias: {
-            name: totals.get(alias, {}).get(name, 0)
-            for name in names.get(alias, tuple(totals.get(alias, {})))
-        }
-        for alias in dict.fromkeys([*names, *totals])
-    }
+    wallets = get_wallets()
+    report: dict[str, dict[str, int]] = {}
+    for alias in dict.fromkeys([*wallets, *totals]):
+        counts = totals.get(alias, {})
+        if wallet := wallets.get(alias):
+            names = {name: wallet.counted_as.get(name, name) for name in wallet.count_names}
+        else:
+            names = {name: name for name in counts}
+        report[alias] = {name: counts.get(counted, 0) for name, counted in names.items()}
+    return report
 
 
 def _iso(moment: datetime | None) -> str | None:

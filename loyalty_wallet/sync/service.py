@@ -228,7 +228,8 @@ def _carry_out(
         _close_broken(opened, exception)
         raise
     cards = count_cards(run, left=engine.count_left())
-    error = "\n".join(filter(None, (error, _stop_reasons(engine))))
+    cancelled = "Cancelled." if engine.is_cancelled else ""
+    error = "\n".join(filter(None, (error, cancelled, _stop_reasons(engine))))
     failpoint("closing_run")
     opened.close(_status(cards, engine), error=error, card_counts=cards)
     report = SyncReport.of_run(
@@ -262,6 +263,8 @@ def _discover(*, audits: bool) -> str:
 
 def _status(cards: Mapping[str, int], engine: Engine) -> SyncRun.Status:
     """`failed` when nothing came through though something should have, `partial` for some."""
+    if engine.is_cancelled:
+        return SyncRun.Status.INTERRUPTED
     is_short = bool(cards["failed"] or cards["deferred"] or cards["left"] or engine.stopped_by)
     if not is_short:
         return SyncRun.Status.SUCCEEDED

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 from django.db.models import Q
 
 from ..exceptions import DeliveryError
-from ..wallets.base import Wallet
+from ..wallets.base import PushTarget, Wallet
 from .delivery import Lane
 from .jobs import Job
 from .rendering import Renderer
+from .threads import DeliveryThread
 
 
 class Share:
@@ -22,11 +23,14 @@ class Share:
         self.wallet = wallet
         self.renderer = renderer
         self.lane: Lane | None = None
-        self.served: Future[None] | None = None
+        self._thread: DeliveryThread | None = None
+        self._served: Future[None] | None = None
         self.is_deferred = False
         self.ready: list[Job] = []
         self.in_flight = 0
         self.counts: Counter[str] = Counter()
+        self.bad_targets: list[PushTarget] = []
+        """Devices to forget if the wallet is not stopped until the end."""
         self.scopes: Iterator[Q] = iter(())
         self.scope: Q | None = None
 
@@ -50,6 +54,41 @@ class Share:
     def is_drained(self) -> bool:
         """Whether nothing is left to claim for now."""
         return self.scope is None or self.is_over
+
+    def open_lane(self, lane: Lane, thread: DeliveryThread) -> None:
+        self.lane = lane
+        self._thread = thread
+        self._served = thread.serve(lane)
+
+    def hand_over(self, jobs: list[Job]) -> None:
+        """Let the lane deliver these."""
+        if self.lane and self._thread:
+            self.in_flight += len(jobs)
+            self._thread.call(self.lane.add, jobs)
+
+    def book_slots(self) -> None:
+        """Book what the lane needs of the shared rate limit: only this thread may ask the database."""
+        if self.lane and self._thread and (slots := self.lane.limiter.book_needed()):
+            self._thread.call(self.lane.limiter.grant, slots)
+
+    def stop_new(self) -> None:
+        """Claim no more, and let the lane give back what nobody has begun."""
+        self.scope = None
+        if self.lane and self._thread:
+            self._thread.call(self.lane.stop_new)
+
+    def close_lane(self) -> None:
+        """Let the lane end when it is empty."""
+        if self.lane and self._thread:
+            self._thread.call(self.lane.close)
+
+    def wait_for_lane(self) -> None:
+        if self._served:
+            wait([self._served])
+
+    def cancel_lane(self) -> None:
+        if self._served:
+            self._served.cancel()
 
     def begin(self, scopes: Iterator[Q]) -> None:
         self.scopes = scopes

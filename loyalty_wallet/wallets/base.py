@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -51,6 +52,32 @@ class ProgramUpdate:
     """What the provider has is older than `payload`."""
 
 
+class PushAnswer(StrEnum):
+    """What a push service said of one device."""
+
+    ACCEPTED = "accepted"
+    GONE = "gone"
+    """The device has not had the pass since `PushTarget.gone_since`."""
+    BAD_TOKEN = "bad_token"  # noqa: S105
+    """The push service does not know the token; nor would it, if we asked the wrong service."""
+    REFUSED = "refused"
+    """Nothing is wrong with the device, but it was not told."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class PushTarget:
+    """A device to tell of a pass, and what came of it: kept over the attempts of one delivery."""
+
+    key: int
+    """The caller's own name for the device."""
+    push_token: str = field(repr=False)
+    answer: PushAnswer | None = None
+    answered_at: datetime | None = None
+    gone_since: datetime | None = None
+    """From when on the push service has known that the token is dead."""
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassUpdate:
     """One pass to bring up to date."""
@@ -66,6 +93,10 @@ class PassUpdate:
     """Insert the pass when the provider does not know it."""
     notify: bool = False
     """Let the provider tell the customer; it allows 3 notifications per pass in 24 hours."""
+    targets: Sequence[PushTarget] = ()
+    """The devices that have not been told of the pass as it is now."""
+    published_at: float = 0.0
+    """Since when phones can fetch it, by the monotonic clock: an older push does not speak of it."""
 
 
 class Session(ABC):
@@ -99,6 +130,10 @@ class Wallet(ABC):
 
     count_names: ClassVar[tuple[str, ...]]
     """What a report says of this wallet."""
+    counted_as: ClassVar[Mapping[str, str]] = {}
+    """Names of `count_names` that stand for what batches count under another name."""
+    is_published: ClassVar[bool] = False
+    """Phones fetch their passes from us: a version is put on record, then their devices are told."""
 
     def __init__(
         self,

@@ -510,6 +510,24 @@ class TestEndings:
         assert 0 < report.cards["left"] < 30
         assert WalletPass.objects.due().unleased().count() == report.cards["left"]
 
+    def test_a_run_that_is_told_to_stop_finishes_what_was_begun(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """It ends as interrupted, says why, and leaves the rest due."""
+        for card in right_cards(30):
+            card.record("earn", points=1)
+        configure(concurrency=1)
+        google.set_latency(0.2)
+
+        def cancel(run: SyncRun) -> None:
+            SyncRun.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+
+        report = sync_wallet_passes(on_open=cancel)
+
+        assert (report.status, report.error) == ("interrupted", "Cancelled.")
+        assert 0 < report.cards["left"] < 30
+        assert WalletPass.objects.due().unleased().count() == report.cards["left"]
+
     def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(
         self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
     ) -> None:

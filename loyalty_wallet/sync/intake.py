@@ -1,0 +1,120 @@
+"""The near end of the pump: claims due passes, renders them and hands them to their lanes."""
+
+from __future__ import annotations
+
+import threading
+
+from ..conf import get_conf
+from .backlog import Backlog
+from .breaker import ARMED_ABOVE, Breaker
+from .delivery import Lane
+from .failpoints import failpoint
+from .leases import ClaimedPass, Lease, claim
+from .limits import RateLimiter, slot_source_for
+from .orders import Orders
+from .publishing import publish
+from .retry import RetryPolicy
+from .shares import Share
+from .threads import DeliveryThread
+
+MOST_WAITING = 20_000
+"""Cards of one wallet that may wait for their next attempt before no new ones are claimed."""
+
+
+class Intake:
+    """Claims as much as the lanes need soon, and keeps the leases of what is in flight.
+
+    A `thread` that is given is used and left open; otherwise one is started with the first job.
+    """
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        *,
+        orders: Orders,
+        announce: threading.Event,
+        thread: DeliveryThread | None,
+    ) -> None:
+        conf = get_conf()
+        self._batch_size = conf.batch_size
+        self._policy = RetryPolicy(conf.retry_delays, max_attempts=orders.max_attempts)
+        self._limit = orders.limit
+        self._backlog = backlog
+        self._announce = announce
+        self._thread = thread
+        self._owns_thread = thread is None
+        self._leases: list[Lease] = []
+        self._claimed = 0
+
+    def wants_more(self, share: Share) -> bool:
+        """Say whether the lane will soon run dry."""
+        if share.is_drained:
+            return False
+        if self._limit is not None and self._claimed >= self._limit:
+            share.scope = None
+            return False
+        if share.lane is None:
+            return True
+        waiting = share.lane.waiting
+        return share.in_flight - waiting < self._batch_size // 2 and waiting < MOST_WAITING
+
+    def feed(self, share: Share) -> None:
+        """Claim the next batch of a share, and go on to its next scope when one is exhausted."""
+        if share.scope is None:
+            return
+        size = self._batch_size
+        if self._limit is not None:
+            size = min(size, self._limit - self._claimed)
+        failpoint("before_claim")
+        lease, rows = claim(share.scope, limit=size)
+        if len(rows) < size:
+            share.next_scope()
+        if rows:
+            self._deliver(share, lease, rows)
+
+    def feed_suspect(self, share: Share) -> bool:
+        """Claim one pass that may kill this process; return whether there was one."""
+        for scope in () if share.is_over else self._backlog.scopes(share.wallet.alias):
+            lease, rows = claim(scope, limit=1, is_for_suspects=True)
+            if rows:
+                self._deliver(share, lease, rows)
+                return True
+        return False
+
+    def renew_leases(self) -> None:
+        self._leases = [lease for lease in self._leases if lease.pks]
+        for lease in self._leases:
+            lease.renew()
+
+    def close(self) -> None:
+        if self._owns_thread and self._thread is not None:
+            self._thread.close()
+
+    def _deliver(self, share: Share, lease: Lease, rows: list[ClaimedPass]) -> None:
+        failpoint("after_claim")
+        self._claimed += len(rows)
+        self._leases.append(lease)
+        jobs = share.renderer.render(lease, rows)
+        if share.wallet.is_published:
+            publish(jobs)
+        share.ready += [job for job in jobs if job.outcome is not None]
+        if to_deliver := [job for job in jobs if job.outcome is None]:
+            if share.lane is None:
+                self._open_lane(share)
+            share.hand_over(to_deliver)
+
+    def _open_lane(self, share: Share) -> None:
+        if self._thread is None:
+            self._thread = DeliveryThread()
+        lane = Lane(
+            share.wallet,
+            policy=self._policy,
+            limiter=RateLimiter(slot_source_for(share.wallet)),
+            breaker=Breaker(is_armed=self._is_long(share.wallet.alias)),
+            announce=self._announce,
+            low_water=max(1, self._batch_size // 2),
+        )
+        share.open_lane(lane, self._thread)
+
+    def _is_long(self, alias: str) -> bool:
+        return self._backlog.is_longer_than(ARMED_ABOVE, alias)
