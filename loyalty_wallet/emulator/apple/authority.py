@@ -53,12 +53,7 @@ class Authority:
         self.root = _issue(_name("Emulated Apple Root CA"), is_authority=True)
         self.wwdr = self.issue_intermediate()
         self.pass_certificate = self.issue_pass_certificate()
-        self._server = _issue(
-            _name("127.0.0.1"),
-            issuer=self.root,
-            usages=[ExtendedKeyUsageOID.SERVER_AUTH],
-            addresses=["127.0.0.1"],
-        )
+        self._server = self.issue_server_certificate()
 
     @property
     def root_pem(self) -> bytes:
@@ -106,6 +101,15 @@ class Authority:
             usages=[ExtendedKeyUsageOID.CLIENT_AUTH],
             not_before=not_before,
             valid_days=valid_days,
+        )
+
+    def issue_server_certificate(self, *, user_id: str = "", unit: str = "") -> Issued:
+        """Issue a certificate for a server at 127.0.0.1; it may not authenticate a client."""
+        return _issue(
+            _name("127.0.0.1", unit=unit, user_id=user_id),
+            issuer=self.root,
+            usages=[ExtendedKeyUsageOID.SERVER_AUTH],
+            addresses=["127.0.0.1"],
         )
 
     def server_context(self) -> ssl.SSLContext:
