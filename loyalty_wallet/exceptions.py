@@ -18,6 +18,7 @@
     │   ├── DeferredError            deferred             not tried, due next time
     │   └── BugError                 bug                  fails the card at once
     ├── LeaseLostError               another worker holds the pass now
+    ├── ForgedCallbackError          a provider's callback is not from the provider
     ├── RunActiveError               another full run is going
     └── SelectionError               what to sync was not understood
 
@@ -44,6 +45,10 @@ class LoyaltyWalletError(Exception):
 
 class LeaseLostError(LoyaltyWalletError):
     """Our lease on a pass ended before a request could start; its new holder delivers it."""
+
+
+class ForgedCallbackError(LoyaltyWalletError):
+    """A callback is forged, damaged, expired, or meant for somebody else; nothing follows from it."""
 
 
 class RunActiveError(LoyaltyWalletError):
