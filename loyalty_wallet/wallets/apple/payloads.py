@@ -1,0 +1,197 @@
+"""Cards in Apple's terms; the only place with Apple's field names.
+
+Rules are Apple's documented ones (Pass, Store Card and PassFieldContent references). The same
+card gives the same pass.json: a phone takes any difference for a new version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+from ...cards import Barcode, BarcodeFormat, Card
+from ...exceptions import InvalidCardError
+from ..base import Payload
+from . import strings
+
+LARGEST_NUMBER = 2**53
+"""Numbers in JSON are doubles on the phone; beyond this they are not exact."""
+
+_SERIAL_NUMBER = re.compile(r"[A-Za-z0-9._~-]+")
+_COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
+_BARCODE_FORMATS = {
+    BarcodeFormat.QR_CODE: "PKBarcodeFormatQR",
+    BarcodeFormat.PDF_417: "PKBarcodeFormatPDF417",
+    BarcodeFormat.AZTEC: "PKBarcodeFormatAztec",
+    BarcodeFormat.CODE_128: "PKBarcodeFormatCode128",
+}
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+
+Field = dict[str, Any]
+Color = tuple[int, int, int]
+
+
+def store_card(  # noqa: PLR0913
+    card: Card,
+    *,
+    serial_number: str,
+    pass_type_identifier: str,
+    team_identifier: str,
+    web_service_url: str,
+    locations: Sequence[Mapping[str, Any]] = (),
+) -> Payload:
+    """Return the pass.json of `card`, but for its authentication token.
+
+    Raises InvalidCardError, naming the field.
+    """
+    if not _SERIAL_NUMBER.fullmatch(serial_number):
+        raise InvalidCardError(f"serialNumber: {serial_number!r} is not [A-Za-z0-9._~-]+.")
+    program = card.program
+    content: dict[str, Any] = {
+        "formatVersion": 1,
+        "passTypeIdentifier": pass_type_identifier,
+        "serialNumber": serial_number,
+        "teamIdentifier": team_identifier,
+        "organizationName": _required("organizationName", program.issuer_name),
+        "description": _required("description", program.name),
+        "logoText": program.name,
+        "webServiceURL": web_service_url,
+        "sharingProhibited": True,
+        "voided": not card.is_active,
+        "storeCard": _fields(card),
+        **_colors(program.background_color),
+    }
+    if card.barcode:
+        content["barcodes"] = [_barcode(card.barcode)]
+    if locations:
+        content["locations"] = [dict(location) for location in locations]
+    if card.expires_at is not None:
+        if card.expires_at.tzinfo is None:
+            raise InvalidCardError("expirationDate: expires_at has no time zone.")
+        content["expirationDate"] = card.expires_at.astimezone(UTC).isoformat(timespec="seconds")
+    return content
+
+
+def _fields(card: Card) -> dict[str, list[Field]]:
+    """Return the fields by group. One of them speaks: with two, a phone says nothing of either."""
+    program = card.program
+    header, secondary, auxiliary = [], [], []
+    if program.kind.has_points:
+        header.append(_points(card))
+        if program.kind.has_stamps:
+            secondary.append(_stamps(card))
+    else:
+        header.append({**_stamps(card), "changeMessage": strings.STAMPS_CHANGED})
+    if card.holder_name:
+        secondary.append(_text("member", strings.MEMBER, card.holder_name))
+    if card.tier:
+        auxiliary.append(_text("tier", strings.TIER, card.tier))
+    back = [
+        _text("program", strings.PROGRAM, program.name),
+        _text("card_number", strings.CARD_NUMBER, card.card_number),
+        _text("reward", strings.REWARD, program.reward),
+    ]
+    return {
+        "headerFields": header,
+        "secondaryFields": secondary,
+        "auxiliaryFields": auxiliary,
+        "backFields": [field for field in back if field["value"]],
+    }
+
+
+def _points(card: Card) -> Field:
+    label = _required("points label", card.program.points_label)
+    changed = f"{label}: %@"
+    return {
+        "key": "points",
+        "label": label,
+        "value": _number("points", card.points_balance),
+        "numberStyle": "PKNumberStyleDecimal",
+        # A percent sign of the shop's own would be read as a second place to fill.
+        "changeMessage": changed if changed.count("%") == 1 else "%@",
+    }
+
+
+def _stamps(card: Card) -> Field:
+    stamps = _number("stamps", card.stamps)
+    required = card.program.stamps_required
+    return _text("stamps", strings.STAMPS, f"{stamps} / {required}" if required else str(stamps))
+
+
+def _text(key: str, label: str, value: str) -> Field:
+    return {"key": key, "label": label, "value": value}
+
+
+def _number(field: str, value: int) -> int:
+    if type(value) is not int:
+        raise InvalidCardError(f"{field}: {value!r} is not a whole number.")
+    if abs(value) > LARGEST_NUMBER:
+        raise InvalidCardError(f"{field}: {value} is more than a phone can show exactly.")
+    return value
+
+
+def _required(field: str, value: str) -> str:
+    if not value:
+        raise InvalidCardError(f"{field}: must not be empty.")
+    return value
+
+
+def _barcode(barcode: Barcode) -> dict[str, str]:
+    drawn = {
+        "format": _BARCODE_FORMATS[barcode.format],
+        "message": _required("barcode", barcode.value),
+        "messageEncoding": _encoding(barcode.value),
+    }
+    if barcode.text:
+        drawn["altText"] = barcode.text
+    return drawn
+
+
+def _encoding(message: str) -> str:
+    """Return what scanners expect if it can say the message; only then the other one."""
+    try:
+        message.encode("iso-8859-1")
+    except UnicodeEncodeError:
+        return "utf-8"
+    return "iso-8859-1"
+
+
+def _colors(background: str) -> dict[str, str]:
+    """Return the background and what is legible on it, black or white, as WCAG measures contrast."""
+    if not background:
+        return {}
+    if not _COLOR.fullmatch(background):
+        raise InvalidCardError("backgroundColor: must be #rgb or #rrggbb.")
+    color = _parse(background)
+    text = max((_BLACK, _WHITE), key=lambda candidate: _contrast(candidate, color))
+    return {
+        "backgroundColor": _rgb(color),
+        "foregroundColor": _rgb(text),
+        "labelColor": _rgb(text),
+    }
+
+
+def _parse(text: str) -> Color:
+    digits = text[1:] if len(text) == len("#rrggbb") else "".join(digit * 2 for digit in text[1:])
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
+
+
+def _rgb(color: Color) -> str:
+    return "rgb({}, {}, {})".format(*color)
+
+
+def _contrast(one: Color, other: Color) -> float:
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: Color) -> float:
+    red, green, blue = (_linear(channel / 255) for channel in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.03928 else ((channel + 0.055) / 1.055) ** 2.4

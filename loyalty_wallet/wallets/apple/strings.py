@@ -1,0 +1,64 @@
+"""What the passes say in the phone's language; the English text is the key.
+
+A program's own texts are not here and stay as the shop wrote them.
+Source: Apple, Wallet Developer Guide, "Localization".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+POINTS = "Points"
+POINTS_CHANGED = "Points: %@"
+STAMPS = "Stamps"
+STAMPS_CHANGED = "Stamps: %@"
+TIER = "Tier"
+MEMBER = "Member"
+CARD_NUMBER = "Card number"
+REWARD = "Reward"
+PROGRAM = "Program"
+
+TRANSLATIONS: Mapping[str, Mapping[str, str]] = {
+    "de": {
+        POINTS: "Punkte",
+        POINTS_CHANGED: "Punkte: %@",
+        STAMPS: "Stempel",
+        STAMPS_CHANGED: "Stempel: %@",
+        TIER: "Stufe",
+        MEMBER: "Mitglied",
+        CARD_NUMBER: "Kartennummer",
+        REWARD: "Prämie",
+        PROGRAM: "Programm",
+    },
+    "fr": {
+        POINTS: "Points",
+        POINTS_CHANGED: "Points : %@",
+        STAMPS: "Tampons",
+        STAMPS_CHANGED: "Tampons : %@",
+        TIER: "Niveau",
+        MEMBER: "Membre",
+        CARD_NUMBER: "Numéro de carte",
+        REWARD: "Récompense",
+        PROGRAM: "Programme",
+    },
+}
+
+
+def strings_files() -> dict[str, bytes]:
+    """Return the `pass.strings` files of a pass, by their paths in it."""
+    files = {
+        f"{language}.lproj/pass.strings": _strings(texts)
+        for language, texts in TRANSLATIONS.items()
+    }
+    # Without a folder for English, an English phone would take another language.
+    files["en.lproj/pass.strings"] = _strings({text: text for text in TRANSLATIONS["de"]})
+    return files
+
+
+def _strings(texts: Mapping[str, str]) -> bytes:
+    lines = [f'"{_escaped(key)}" = "{_escaped(text)}";\n' for key, text in sorted(texts.items())]
+    return "".join(lines).encode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
