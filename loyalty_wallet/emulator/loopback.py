@@ -1,16 +1,18 @@
-"""A web server on the loopback interface, in a thread with an event loop of its own."""
+"""A server on the loopback interface, in a thread with an event loop of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import threading
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from aiohttp import web
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Opener = Callable[[str, int], AbstractAsyncContextManager[int]]
+"""Serves at a host and a port, 0 for any; yields the port."""
 
 # Requests that hang to order must not hold up the end of a test.
 SHUTDOWN_SECONDS = 0.05
@@ -24,11 +26,31 @@ def require_loopback(host: str) -> str:
     raise ValueError(f"The emulator serves on loopback addresses only, not on {host!r}.")
 
 
-class LoopbackServer:
-    """Serves a handler from `start()` to `stop()`; can be started again on the same port."""
+def http_server(handler: Handler) -> Opener:
+    """Return what serves a handler over plain HTTP."""
 
-    def __init__(self, handler: Handler, *, host: str, port: int) -> None:
-        self._handler = handler
+    @asynccontextmanager
+    async def serve(host: str, port: int) -> AsyncIterator[int]:
+        # Without handler_cancellation a hanging request would count as under way after its
+        # client has gone.
+        server = web.Server(handler, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, reuse_address=True).start()
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    return serve
+
+
+class LoopbackServer:
+    """Serves from `start()` to `stop()`; can be started again on the same port."""
+
+    def __init__(self, opener: Opener, *, host: str, port: int, scheme: str = "http") -> None:
+        self._opener = opener
+        self._scheme = scheme
         self._host = require_loopback(host)
         self._wanted_port = port
         self._port: int | None = None
@@ -43,7 +65,7 @@ class LoopbackServer:
         if self._port is None:
             raise RuntimeError("The emulator has not been started.")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{self._scheme}://{host}:{self._port}"
 
     @property
     def is_running(self) -> bool:
@@ -89,16 +111,7 @@ class LoopbackServer:
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        # Without handler_cancellation a hanging request would count as under way after its
-        # client has gone.
-        server = web.Server(self._handler, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-        try:
-            port = self._port or self._wanted_port
-            await web.TCPSite(runner, self._host, port, reuse_address=True).start()
-            self._port = runner.addresses[0][1]
+        async with self._opener(self._host, self._port or self._wanted_port) as port:
+            self._port = port
             ready.set()
             await self._stop.wait()
-        finally:
-            await runner.cleanup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .apns import ApnsEmulator, Push
 from .authority import Authority, Issued
 
-__all__ = ["Authority", "Issued"]
+__all__ = ["ApnsEmulator", "Authority", "Issued", "Push"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -53,6 +53,8 @@ class Authority:
         self.root = _issue(_name("Emulated Apple Root CA"), is_authority=True)
         self.wwdr = self.issue_intermediate()
         self.pass_certificate = self.issue_pass_certificate()
+        self.push_key = ec.generate_private_key(ec.SECP256R1())
+        self.push_key_id = "EMULATED01"
         self._server = self.issue_server_certificate()
 
     @property
@@ -70,6 +72,11 @@ class Authority:
     @property
     def private_key_pem(self) -> bytes:
         return self.pass_certificate.private_key_pem
+
+    @property
+    def push_key_pem(self) -> bytes:
+        """The team's key for provider tokens, as Apple's portal gives it: a `.p8` file."""
+        return self.push_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def issue_intermediate(self, generation: str = "G4") -> Issued:
         """Issue a Worldwide Developer Relations certificate: Apple has one a generation."""

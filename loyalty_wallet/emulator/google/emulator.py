@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypedDict
 
-from loyalty_wallet.emulator.loopback import LoopbackServer, require_loopback
+from loyalty_wallet.emulator.loopback import LoopbackServer, http_server, require_loopback
 
 from .api import WalletApi
 from .app import GoogleApp
@@ -76,7 +76,7 @@ class GoogleEmulator(GoogleOperations):
         self._app = GoogleApp(
             service=self._service, control=panel, on_request=lambda: self.on_request
         )
-        self._server = LoopbackServer(self._app, host=self.host, port=self.port)
+        self._server = LoopbackServer(http_server(self._app), host=self.host, port=self.port)
 
     def __enter__(self) -> Self:
         self.start()

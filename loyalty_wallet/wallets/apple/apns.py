@@ -1,0 +1,163 @@
+"""Apple's push service: tells a device that there is news, over one connection per pass type.
+
+Source: Apple, "Sending notification requests to APNs" and "Adding a Web Service to Update Passes".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from ...exceptions import DeliveryTimeoutError, NetworkError
+from . import apns_answers
+from .apns_answers import PushReply, read_reason, reply_for
+from .http2 import Connection, Headers, NotProcessedError, connect
+from .push_tokens import PushToken
+
+DEFAULT_PORT = 443
+EXPIRATION_SECONDS = 86_400
+"""For how long APNs keeps a push for a device that is off; it keeps one per topic."""
+MOST_IDLE_SECONDS = 300
+"""A connection that was silent for longer is replaced: what lies between may have dropped it."""
+MOST_RESENDS = 3
+"""Of a push that the peer has not looked at, within one attempt."""
+
+_BODY = b"{}"
+
+
+class ApnsClient:
+    """Pushes to the devices of one pass type. Belongs to one event loop.
+
+    `url` is APNs' root, `topic` the pass type identifier. `context` gives the TLS settings for
+    each new connection and is called in a thread; with a `token` pushes are authenticated by that
+    instead of the connection's certificate. `timeout_seconds` is for the whole of one push: to
+    connect, wait for a free stream, send, and be answered. Nothing here can last longer.
+
+    Raises ValueError for a URL that is not https.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        url: str,
+        *,
+        topic: str,
+        context: Callable[[], ssl.SSLContext],
+        timeout_seconds: float,
+        token: PushToken | None = None,
+        push_type: str = "",
+        priority: int = 10,
+        expiration_seconds: int = EXPIRATION_SECONDS,
+    ) -> None:
+        self._host, self._port = host_and_port(url)
+        self._context = context
+        self._timeout_seconds = timeout_seconds
+        self._token = token
+        self._expiration_seconds = expiration_seconds
+        self._pseudo_headers = [
+            (b":method", b"POST"),
+            (b":scheme", b"https"),
+            (b":authority", self._host.encode()),
+        ]
+        self._headers = [
+            (b"apns-topic", topic.encode()),
+            (b"apns-priority", str(priority).encode()),
+        ]
+        if push_type:
+            self._headers.append((b"apns-push-type", push_type.encode()))
+        self._current: Connection | None = None
+        self._opening: asyncio.Task[Connection] | None = None
+
+    async def push(self, push_token: str) -> PushReply:
+        """Tell one device; return what APNs says of it.
+
+        Raises NetworkError, DeliveryTimeoutError and what `reply_for` raises.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._push(push_token)
+        except TimeoutError as error:
+            if self._current is not None:
+                # It may be dead: the next push goes over another one.
+                self._current.retire()
+            raise DeliveryTimeoutError("APNs did not answer in time.") from error
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._current is not None:
+            self._current.abort()
+
+    async def _push(self, push_token: str) -> PushReply:
+        token = "" if self._token is None else self._token.get()
+        for _ in range(1 + MOST_RESENDS):
+            connection = await self._connected()
+            try:
+                answer = await connection.request(self._request(push_token, token), _BODY)
+            except NotProcessedError:
+                continue
+            reason, _content = read_reason(answer.body)
+            if reason in (apns_answers.SHUTDOWN, apns_answers.IDLE_TIMEOUT):
+                connection.retire()
+            if reason == apns_answers.IDLE_TIMEOUT:
+                continue
+            if reason == apns_answers.EXPIRED_PROVIDER_TOKEN and self._token is not None:
+                refused, token = token, self._token.get(refused=token)
+                if token != refused:
+                    continue
+            return reply_for(answer.status, answer.headers, answer.body)
+        raise NetworkError("APNs ended one connection after another before it took the push.")
+
+    def _request(self, push_token: str, token: str) -> Headers:
+        expiration = int(time.time()) + self._expiration_seconds
+        headers = [
+            *self._pseudo_headers,
+            (b":path", f"/3/device/{quote(push_token, safe='')}".encode()),
+            *self._headers,
+            (b"apns-expiration", str(expiration).encode()),
+        ]
+        if token:
+            headers.append((b"authorization", f"bearer {token}".encode()))
+        return headers
+
+    async def _connected(self) -> Connection:
+        """Return an open connection; the first of those who need a new one opens it for all."""
+        current = self._current
+        if current is not None and current.idle_seconds > MOST_IDLE_SECONDS:
+            current.retire()
+        if current is not None and current.is_usable:
+            return current
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(_retrieve)
+        # Shielded: one who gives up waiting must not take the connection from the others.
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                context = await asyncio.to_thread(self._context)
+                self._current = await connect(self._host, self._port, context)
+                return self._current
+        except TimeoutError as error:
+            raise DeliveryTimeoutError("APNs could not be reached in time.") from error
+        finally:
+            self._opening = None
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return where APNs is. Raises ValueError unless `url` is an https root."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("apns_url must be an https root without a path.")
+    return parts.hostname, parts.port or DEFAULT_PORT
+
+
+def _retrieve(task: asyncio.Task[Connection]) -> None:
+    """Take notice of a failure that nobody may be waiting for any more."""
+    if not task.cancelled():
+        task.exception()
