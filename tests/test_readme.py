@@ -18,6 +18,7 @@ from loyalty_wallet.conf import Conf
 from loyalty_wallet.exceptions import failure_classes
 from loyalty_wallet.registry import _options_of
 from loyalty_wallet.sync.report import report_schema
+from loyalty_wallet.wallets.apple import AppleWallet
 from loyalty_wallet.wallets.google import GoogleWallet
 from project import settings as project_settings
 
@@ -83,6 +84,18 @@ def test_options_of_the_google_wallet_are_those_that_exist() -> None:
     assert {name for name, default in rows.items() if default == "required"} == set(required)
 
 
+def test_options_of_the_apple_wallet_are_those_that_exist() -> None:
+    """Each keyword of the wallet's constructor is in a row that says whether it is required."""
+    required, optional = _options_of(AppleWallet)
+    rows = {
+        name: row[1]
+        for row in table("Apple's option", "Default", "Meaning")
+        for name in re.findall(r"`(\w+)`", row[0])
+    }
+    assert set(rows) == {*required, *optional}
+    assert {name for name, default in rows.items() if default == "required"} == set(required)
+
+
 def test_failure_codes_are_those_that_exist() -> None:
     """Each code has a row, in the order of the list, that says whether it is tried again."""
     rows = table("Code", "Tried again at once", "Cause", "What to do")
@@ -103,7 +116,7 @@ def test_checks_are_those_that_exist() -> None:
 def test_environment_variables_are_those_that_work() -> None:
     """Each variable that the reference project reads has a row, and each row is one."""
     source = Path(project_settings.__file__).read_text(encoding="utf-8")
-    read = set(re.findall(r'_(?:text|flag|number)\(\s*"([A-Z_]+)"', source))
+    read = set(re.findall(r'"((?:APPLE|DATABASE|DJANGO|GOOGLE|REDIS|WALLET)_[A-Z_]+)"', source))
     assert first_column("Variable", "Default", "Meaning") == read
 
 

@@ -20,6 +20,7 @@ from .discovery import discover
 from .engine import Engine
 from .failpoints import failpoint
 from .orders import Orders, Progress
+from .reminders import remind
 from .report import CardFailure, SyncReport, count_cards, count_jobs, wallet_counts
 from .runs import OpenRun, find_dead_run, worker_name
 from .selection import Kind, Selection
@@ -252,6 +253,7 @@ def _wallets_for(selection: Selection) -> list[Wallet]:
 def _discover(*, audits: bool) -> str:
     try:
         discover()
+        remind()
         if audits:
             audit()
     except Exception as error:

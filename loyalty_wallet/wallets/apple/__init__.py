@@ -1,1 +1,7 @@
-"""Apple Wallet: signed `.pkpass` archives, and pushes over APNs."""
+"""Apple Wallet."""
+
+from __future__ import annotations
+
+from .wallet import AppleWallet
+
+__all__ = ["AppleWallet"]

@@ -1,0 +1,257 @@
+"""Apple Wallet as a wallet: phones fetch signed archives from us, and APNs tells them when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ...cards import Card, Program
+from ...exceptions import DeliveryError, LeaseLostError, MisconfiguredError, PushRefusedError
+from ..base import (
+    Outcome,
+    PassUpdate,
+    Payload,
+    Permit,
+    PushAnswer,
+    PushTarget,
+    Session,
+    Wallet,
+    canonical_json,
+    is_safe_url,
+)
+from ..secrets import Source
+from .apns import ApnsClient, host_and_port
+from .apns_answers import PushReply
+from .certificates import Certificates, Password
+from .images import Images
+from .payloads import store_card
+from .push_tokens import PushToken, TokenGuard
+
+APNS_URL = "https://api.push.apple.com"
+MOST_LOCATIONS = 10
+
+
+class AppleWallet(Wallet):
+    """Apple Wallet for one pass type.
+
+    `certificate` is the Pass Type ID certificate, as PEM with its `private_key` or as PKCS#12;
+    `wwdr_certificate` the intermediate that issued it. Each is a path, the content, or a callable
+    that returns one of these. `web_service_url` is where phones find our web service, without the
+    `/v1` that they append. `images` is a folder of images, one folder per program below it.
+
+    Pushes are authenticated by the certificate, or by a key of the team's (`push_key`, a `.p8`
+    file, with `push_key_id`). `apns_ca` trusts one authority in place of the system's: it is for
+    the emulator.
+
+    A phone that has been told of a version and has not fetched it is told again after
+    `remind_after_seconds`, `reminders` times at most. Apple publishes no limit on pushes.
+    """
+
+    count_names = ("updated", "unchanged", "failed", "deferred", "attempts", "pushes")
+    counted_as = {"pushes": "requests"}
+    is_published = True
+
+    def __init__(  # noqa: PLR0913
+        self,
+        alias: str,
+        *,
+        pass_type_identifier: str,
+        team_identifier: str,
+        certificate: Source,
+        web_service_url: str,
+        private_key: Source | None = None,
+        private_key_password: Password = None,
+        wwdr_certificate: Source | None = None,
+        images: str | None = None,
+        locations: Sequence[Mapping[str, Any]] = (),
+        apns_url: str = APNS_URL,
+        apns_ca: str | None = None,
+        push_key: Source | None = None,
+        push_key_id: str = "",
+        push_type: str = "",
+        push_priority: int = 10,
+        reminders: int = 3,
+        remind_after_seconds: float = 7200,
+        requests_per_second: float | None = None,
+        **limits: Any,
+    ) -> None:
+        super().__init__(alias, requests_per_second=requests_per_second, **limits)
+        _check_web_service_url(web_service_url)
+        host_and_port(apns_url)
+        if len(locations) > MOST_LOCATIONS:
+            raise ValueError(f"locations: Apple takes {MOST_LOCATIONS} at most.")
+        if reminders < 0 or remind_after_seconds <= 0:
+            raise ValueError("reminders must be 0 or more, remind_after_seconds positive.")
+        if (push_key is None) != (not push_key_id):
+            raise ValueError("push_key and push_key_id belong together.")
+        self.pass_type_identifier = pass_type_identifier
+        self.team_identifier = team_identifier
+        self.web_service_url = web_service_url
+        self.reminders = reminders
+        self.remind_after_seconds = remind_after_seconds
+        self.certificates = Certificates(
+            certificate=certificate,
+            private_key=private_key,
+            private_key_password=private_key_password,
+            wwdr_certificate=wwdr_certificate,
+            pass_type_identifier=pass_type_identifier,
+            team_identifier=team_identifier,
+        )
+        self.images = Images(images)
+        self.locations = tuple(locations)
+        self._apns_url = apns_url
+        self._apns_ca = apns_ca
+        self._push_type = push_type
+        self._push_priority = push_priority
+        self._push_token = (
+            PushToken(push_key, key_id=push_key_id, team_identifier=team_identifier)
+            if push_key is not None
+            else None
+        )
+
+    def remote_id(self, suffix: str) -> str:
+        return suffix
+
+    def program_id(self, program_key: str) -> str:
+        return self.pass_type_identifier
+
+    def render(self, card: Card, *, remote_id: str, program_id: str) -> Payload:
+        return {
+            "pass": store_card(
+                card,
+                serial_number=remote_id,
+                pass_type_identifier=program_id,
+                team_identifier=self.team_identifier,
+                web_service_url=self.web_service_url,
+                locations=self.locations,
+            ),
+            "template": self.images.template_for(card.program.key).digest,
+        }
+
+    def render_program(self, program: Program, *, program_id: str) -> Payload:
+        return {
+            "passTypeIdentifier": program_id,
+            "template": self.images.template_for(program.key).digest,
+        }
+
+    def archive(self, payload: Payload, *, authentication_token: str, program_key: str) -> bytes:
+        """Return the signed `.pkpass` of a payload that `render` has made.
+
+        Raises MisconfiguredError when the certificate cannot sign.
+        """
+        identity = self.certificates.load()
+        content = {**payload["pass"], "authenticationToken": authentication_token}
+        template = self.images.template_for(program_key)
+        return template.build(canonical_json(content), identity.sign)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AppleSession]:
+        client = ApnsClient(
+            self._apns_url,
+            topic=self.pass_type_identifier,
+            context=lambda: self.certificates.load().client_context(self._apns_ca),
+            timeout_seconds=self.timeout_seconds,
+            token=self._push_token,
+            push_type=self._push_type,
+            priority=self._push_priority,
+        )
+        try:
+            yield AppleSession(client, self.certificates)
+        finally:
+            await client.aclose()
+
+    def check(self) -> list[str]:
+        return self.certificates.check()
+
+
+def _check_web_service_url(url: str) -> None:
+    if not is_safe_url(url):
+        raise ValueError("web_service_url must be https, or on this machine.")
+    if url.rstrip("/").endswith("/v1"):
+        raise ValueError("web_service_url must not end with /v1: phones append it.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """One push to one device, however many passes wait for it."""
+
+    started_at: float
+    reply: asyncio.Task[PushReply]
+
+    def speaks_of(self, update: PassUpdate) -> bool:
+        """Whether the phone, when it asks, will find this version, and was told for certain."""
+        if self.started_at < update.published_at:
+            return False
+        return not self.reply.done() or not (self.reply.cancelled() or self.reply.exception())
+
+
+class AppleSession(Session):
+    """Tells devices that there is news: one push a device, whichever of its passes changed."""
+
+    def __init__(self, client: ApnsClient, certificates: Certificates) -> None:
+        self._client = client
+        self._certificates = certificates
+        self._rings: dict[str, _Ring] = {}
+        self._guard = TokenGuard()
+
+    def begin_run(self) -> None:
+        self._rings = {}
+        self._guard = TokenGuard()
+
+    async def authenticate(self) -> None:
+        # RSA keys are checked when they are read, which takes a while.
+        await asyncio.to_thread(self._certificates.load)
+
+    async def deliver(self, update: PassUpdate, permit: Permit) -> Outcome:
+        waiting = [target for target in update.targets if target.answer is None]
+        rings = [self._ring(target, update, permit) for target in waiting]
+        results = await asyncio.gather(*rings, return_exceptions=True)
+        if errors := [result for result in results if isinstance(result, BaseException)]:
+            raise _worst(errors)
+        answers = {target.answer: target for target in update.targets}
+        has_told = PushAnswer.ACCEPTED in answers
+        if not has_told and (refused := answers.get(PushAnswer.REFUSED)):
+            raise PushRefusedError(
+                f"APNs took none of the pass's devices: {refused.reason}.", reason=refused.reason
+            )
+        return Outcome.UPDATED if update.is_changed or has_told else Outcome.UNCHANGED
+
+    async def _ring(self, target: PushTarget, update: PassUpdate, permit: Permit) -> None:
+        ring = self._rings.get(target.push_token)
+        if ring is None or not ring.speaks_of(update):
+            pushing = asyncio.create_task(self._push(target.push_token, permit))
+            ring = self._rings[target.push_token] = _Ring(time.monotonic(), pushing)
+        # Other passes may wait for the same push: it must outlive us.
+        reply = await asyncio.shield(ring.reply)
+        target.answer = reply.answer
+        target.gone_since = reply.gone_since
+        target.reason = reply.reason
+        target.answered_at = datetime.now(UTC)
+
+    async def _push(self, push_token: str, permit: Permit) -> PushReply:
+        await permit()
+        reply = await self._client.push(push_token)
+        if self._guard.note(reply.answer):
+            raise MisconfiguredError(
+                "APNs knows hardly any of the push tokens: is this the wrong environment, or the "
+                "certificate of another pass type?"
+            )
+        return reply
+
+
+def _worst(errors: Sequence[BaseException]) -> BaseException:
+    """Return the error that decides what becomes of the pass."""
+
+    def rank(error: BaseException) -> int:
+        if not isinstance(error, DeliveryError | LeaseLostError):
+            return 0
+        if isinstance(error, DeliveryError) and error.stops_wallet:
+            return 1
+        return 3 if isinstance(error, LeaseLostError) else 2
+
+    return min(errors, key=rank)
