@@ -24,7 +24,6 @@ from .intake import Intake
 from .jobs import Job, JobOutcome
 from .ledger import Ledger
 from .orders import Orders, Progress
-from .receipts import bad_targets, drop_bad_targets
 from .rendering import Renderer
 from .shares import Share
 from .threads import DeliveryThread
@@ -114,7 +113,7 @@ class Engine:
         for share in self.shares:
             share.wait_for_lane()
             if share.stopped_by is None:
-                drop_bad_targets(share.bad_targets)
+                share.bad_targets.drop()
 
     def stop(self) -> None:
         """Claim no more and give back what nobody has begun."""
@@ -208,7 +207,7 @@ class Engine:
                 share.counts += self._ledger.record(share.wallet.alias, batch)
                 del share.ready[: self._batch_size]
                 share.renderer.remember_delivered_programs(batch)
-                share.bad_targets += bad_targets(batch)
+                share.bad_targets.note(batch)
                 self._note(share.wallet.alias, batch)
         if is_time:
             self._last_flush = now

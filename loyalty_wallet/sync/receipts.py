@@ -25,28 +25,31 @@ def record_pushes(jobs: Iterable[Job], using: str) -> None:
             drop_device(target.push_token, target.gone_since or target.answered_at, using)
 
 
-def bad_targets(jobs: Iterable[Job]) -> list[PushTarget]:
-    """Return the devices whose tokens the push service does not know.
+class BadTargets:
+    """The devices whose tokens the push service did not know, over a run.
 
-    They are dropped only at the end of a run that was not stopped: asked at the wrong service,
-    every token is bad.
+    They are forgotten at its end, if it knew anybody else's and did not stop the wallet: asked at
+    the wrong service, every token is bad.
     """
-    return [
-        target
-        for job in jobs
-        if job.update
-        for target in job.update.targets
-        if target.answer is PushAnswer.BAD_TOKEN
-    ]
 
+    def __init__(self) -> None:
+        self._bad: list[PushTarget] = []
+        self._is_right_service = False
 
-def drop_bad_targets(targets: Iterable[PushTarget]) -> None:
-    """Forget these devices, unless they have sent their tokens again since."""
-    using = router.db_for_write(AppleDevice)
-    for target in targets:
-        if target.answered_at:
-            with transaction.atomic(using=using):
-                drop_device(target.push_token, target.answered_at, using)
+    def note(self, jobs: Iterable[Job]) -> None:
+        for target in (target for job in jobs if job.update for target in job.update.targets):
+            if target.answer is PushAnswer.BAD_TOKEN:
+                self._bad.append(target)
+            elif target.answer is PushAnswer.ACCEPTED:
+                self._is_right_service = True
+
+    def drop(self) -> None:
+        """Forget these devices, unless they have sent their tokens again since."""
+        using = router.db_for_write(AppleDevice)
+        for target in self._bad if self._is_right_service else ():
+            if target.answered_at:
+                with transaction.atomic(using=using):
+                    drop_device(target.push_token, target.answered_at, using)
 
 
 def drop_device(push_token: str, known_since: datetime, using: str) -> None:

@@ -9,9 +9,10 @@ from concurrent.futures import Future, wait
 from django.db.models import Q
 
 from ..exceptions import DeliveryError
-from ..wallets.base import PushTarget, Wallet
+from ..wallets.base import Wallet
 from .delivery import Lane
 from .jobs import Job
+from .receipts import BadTargets
 from .rendering import Renderer
 from .threads import DeliveryThread
 
@@ -29,8 +30,7 @@ class Share:
         self.ready: list[Job] = []
         self.in_flight = 0
         self.counts: Counter[str] = Counter()
-        self.bad_targets: list[PushTarget] = []
-        """Devices to forget if the wallet is not stopped until the end."""
+        self.bad_targets = BadTargets()
         self.scopes: Iterator[Q] = iter(())
         self.scope: Q | None = None
 
