@@ -1,15 +1,16 @@
-"""What the reference project serves: the admin."""
+"""What the reference project serves: the admin, and what phones call."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.staticfiles.views import serve
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("wallet/", include("loyalty_wallet.webservice.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
 

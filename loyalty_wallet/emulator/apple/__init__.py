@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from .apns import ApnsEmulator, Push
 from .authority import Authority, Issued
+from .phone import PassOnPhone, Phone
+from .signatures import InvalidPassError
 
-__all__ = ["ApnsEmulator", "Authority", "Issued", "Push"]
+__all__ = [
+    "ApnsEmulator",
+    "Authority",
+    "InvalidPassError",
+    "Issued",
+    "PassOnPhone",
+    "Phone",
+    "Push",
+]

@@ -52,9 +52,7 @@ class PushConnection(asyncio.Protocol):
         self._apns.connections.append(self)
         self._h2.local_settings = Settings(
             client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: self._apns.max_concurrent_streams
-            },
+            initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: self._apns.max_concurrent_streams},
         )
         self._h2.initiate_connection()
         self._flush()

@@ -91,7 +91,7 @@ class AppleWallet(Wallet):
             raise ValueError("push_key and push_key_id belong together.")
         self.pass_type_identifier = pass_type_identifier
         self.team_identifier = team_identifier
-        self.web_service_url = web_service_url
+        self.web_service_url = web_service_url.rstrip("/")
         self.reminders = reminders
         self.remind_after_seconds = remind_after_seconds
         self.certificates = Certificates(

@@ -1,0 +1,1 @@
+"""What phones, providers and monitors call over HTTP."""

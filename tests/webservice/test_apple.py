@@ -1,0 +1,433 @@
+"""Apple's web service over a real socket: every call of a phone, and every answer that it takes."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test import Client as DjangoClient
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from loyalty_wallet.emulator.apple import ApnsEmulator, Authority, Phone
+from loyalty_wallet.models import (
+    AppleDevice,
+    ApplePassType,
+    AppleRegistration,
+    LoyaltyCard,
+    WalletPass,
+)
+from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync.publishing import draw_change_tag
+from loyalty_wallet.webservice import registrations
+from loyalty_wallet.webservice.archives import archive_of
+from tests.phonefront import PASS_TYPE, iphone_pass
+
+from .conftest import Client
+
+MakeCards = Callable[[int], list[LoyaltyCard]]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def change(card: LoyaltyCard, points: int = 5) -> None:
+    card.record("earn", points=points)
+    sync_wallet_passes()
+
+
+class TestPhone:
+    """The whole way, as a customer sees it."""
+
+    def test_the_balance_changes_on_the_phone(
+        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
+    ) -> None:
+        """Added, registered, changed, pushed, listed, fetched, verified, shown, and known to be."""
+        phone.add(archive)
+        serial_number = iphone_pass(card).remote_id
+        assert phone.passes[serial_number].balance == 0
+        change(card, points=40)
+        assert [push.push_token for push in apns.pushes] == [phone.push_token]
+
+        phone.wake()
+
+        assert phone.passes[serial_number].balance == 40
+        assert phone.complaints == []
+        row = AppleRegistration.objects.get()
+        version = iphone_pass(card).change_tag
+        assert row.pushed_tag == row.listed_tag == row.fetched_tag == version
+        assert row.last_pushed_at is not None
+        assert row.last_listed_at is not None
+        assert row.last_fetched_at is not None
+        assert row.last_pushed_at <= row.last_listed_at <= row.last_fetched_at
+        assert row.news_since is None
+
+    def test_apns_wakes_the_phone(
+        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
+    ) -> None:
+        """With nobody's help: the push is what makes it fetch."""
+        phone.add(archive)
+        woken = threading.Event()
+
+        def wake() -> None:
+            phone.wake()
+            woken.set()
+
+        apns.on_push = lambda push: threading.Thread(target=wake).start()
+        change(card, points=40)
+
+        assert woken.wait(10)
+        assert phone.passes[iphone_pass(card).remote_id].balance == 40
+
+    def test_several_passes_one_bell(
+        self, url: str, right_cards: MakeCards, phone: Phone, apns: ApnsEmulator
+    ) -> None:
+        """All that changed is listed, whatever the number of pushes."""
+        cards = right_cards(3)
+        for one in cards:
+            phone.add(archive_of(iphone_pass(one)))
+        for points, one in enumerate(cards[:2], start=1):
+            one.record("earn", points=points)
+        sync_wallet_passes()
+        phone.wake()
+
+        balances = [phone.passes[iphone_pass(one).remote_id].balance for one in cards]
+        assert balances == [1, 2, 0]
+        assert phone.complaints == []
+
+    def test_removed_and_added_again(
+        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
+    ) -> None:
+        """Case 55: a card that its customer has deleted is no failure, and may come back."""
+        phone.add(archive)
+        assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
+        assert phone.remove(iphone_pass(card).remote_id) == 200
+        assert iphone_pass(card).presence == WalletPass.Presence.REMOVED
+        assert AppleDevice.objects.count() == 0
+        change(card)
+        assert apns.pushes == []
+        assert not iphone_pass(card).is_due
+
+        phone.add(archive)
+
+        assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
+        assert phone.passes[iphone_pass(card).remote_id].balance == 5
+
+    def test_a_change_between_download_and_registration_is_healed(
+        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
+    ) -> None:
+        """The phone asks for the list as soon as it is registered."""
+        change(card, points=7)
+        phone.add(archive)
+        assert phone.passes[iphone_pass(card).remote_id].balance == 7
+        assert apns.pushes == []
+
+    def test_a_phone_after_a_restore_gets_everything(
+        self, card: LoyaltyCard, archive: bytes, phone: Phone
+    ) -> None:
+        """A tag from a web service of before, or none."""
+        phone.add(archive)
+        change(card, points=9)
+        phone.tag = "2026-11-23T12:00:00+00:00"
+        phone.wake()
+        assert phone.passes[iphone_pass(card).remote_id].balance == 9
+
+    def test_a_database_after_a_restore_gives_everything(
+        self, card: LoyaltyCard, archive: bytes, phone: Phone
+    ) -> None:
+        """The phone has a tag that our counter has not reached yet."""
+        phone.add(archive)
+        change(card, points=9)
+        phone.tag = "999999"
+        phone.wake()
+        assert phone.passes[iphone_pass(card).remote_id].balance == 9
+
+
+class TestRegister:
+    def test_new_and_known(self, client: Client) -> None:
+        """201, then 200."""
+        assert client.register().status_code == 201
+        assert client.register().status_code == 200
+        assert AppleRegistration.objects.count() == AppleDevice.objects.count() == 1
+
+    def test_the_push_token_that_comes_last_holds(self, client: Client) -> None:
+        """It is the device's; a registration that exists refreshes it all the same."""
+        client.register("aa" * 32)
+        before = AppleDevice.objects.get().token_refreshed_at
+        client.register("bb" * 32)
+        device = AppleDevice.objects.get()
+        assert device.push_token == "bb" * 32
+        assert device.token_refreshed_at > before
+
+    def test_is_not_told_of_what_it_has(self, client: Client, apns: ApnsEmulator) -> None:
+        """A new registration alone is no reason for a push."""
+        client.register()
+        WalletPass.objects.touch()
+        sync_wallet_passes()
+        assert apns.pushes == []
+
+    @pytest.mark.parametrize(
+        "body",
+        ["", "{", "[]", "null", '{"pushToken": 1}', '{"pushToken": ""}', '{"pushToken": "../x"}'],
+    )
+    def test_nonsense(self, client: Client, body: str) -> None:
+        """400, and nothing is kept."""
+        assert client.register(json=None, data=body).status_code == 400
+        assert AppleDevice.objects.count() == 0
+
+    def test_too_much(self, client: Client) -> None:
+        """413, before it is read."""
+        assert client.register(json=None, data="x" * 10_000).status_code == 413
+
+    def test_many_devices(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever has stolen one token cannot fill the table with devices of his invention."""
+        monkeypatch.setattr(registrations, "MOST_DEVICES", 2)
+        statuses = []
+        for number in range(4):
+            client.device = f"device{number}"
+            statuses.append(client.register().status_code)
+        assert statuses == [201, 201, 403, 403]
+        assert AppleDevice.objects.count() == 2
+        client.device = "device0"
+        assert client.register().status_code == 200
+
+    def test_a_thousand_in_a_minute(self, client: Client) -> None:
+        """Case 58: one device at a loop changes one row, and is told to wait."""
+        statuses = [client.register().status_code for _ in range(200)]
+        assert statuses[:60] == [201, *[200] * 59]
+        # A minute of the clock may have begun meanwhile.
+        assert statuses.count(429) >= 80
+        assert client.register().headers.get("Retry-After") in ("60", None)
+        assert AppleDevice.objects.count() == AppleRegistration.objects.count() == 1
+
+
+class TestUnregister:
+    def test_is_idempotent(self, client: Client) -> None:
+        """200 whether it was registered or not: a phone takes nothing else."""
+        client.register()
+        assert [client.unregister().status_code for _ in range(2)] == [200, 200]
+
+    def test_another_device_keeps_the_pass(self, client: Client, card: LoyaltyCard) -> None:
+        """The customer's watch has it still."""
+        client.register()
+        client.device = "another"
+        client.register()
+        client.unregister()
+        assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
+        assert AppleDevice.objects.count() == 1
+
+    def test_the_device_keeps_its_other_passes(
+        self, client: Client, right_cards: MakeCards
+    ) -> None:
+        """One pass less is not one device less."""
+        (other,) = right_cards(1)
+        client.register()
+        second = Client(client.root.removesuffix("/v1"), iphone_pass(other))
+        second.register()
+        client.unregister()
+        assert list(AppleRegistration.objects.values_list("wallet_pass", flat=True)) == [
+            iphone_pass(other).pk
+        ]
+        second.http.close()
+
+
+class TestList:
+    def test_nothing_new(self, client: Client, card: LoyaltyCard) -> None:
+        """204 without a body."""
+        client.register()
+        answer = client.list(str(iphone_pass(card).change_tag))
+        assert (answer.status_code, answer.content) == (204, b"")
+
+    @pytest.mark.parametrize("tag", [None, "", "x", "2026-11-23T12:00:00 00:00", "9" * 40, "-1"])
+    def test_any_tag_that_is_not_ours_means_all(
+        self, client: Client, card: LoyaltyCard, tag: str | None
+    ) -> None:
+        """None, empty, another format, too long."""
+        client.register()
+        answer = client.list(tag)
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "application/json"
+        version = iphone_pass(card)
+        assert answer.json() == {
+            "serialNumbers": [version.remote_id],
+            "lastUpdated": str(version.change_tag),
+        }
+
+    def test_everything_newer_not_only_the_newest(
+        self, client: Client, card: LoyaltyCard, right_cards: MakeCards
+    ) -> None:
+        """Two passes changed one after the other: both are listed, under the higher tag."""
+        client.register()
+        (other,) = right_cards(1)
+        second = Client(client.root.removesuffix("/v1"), iphone_pass(other))
+        second.register()
+        second.http.close()
+        tag = str(iphone_pass(other).change_tag)
+        change(card)
+        change(other)
+
+        listed = client.list(tag).json()
+
+        expected = {iphone_pass(card).remote_id, iphone_pass(other).remote_id}
+        assert set(listed["serialNumbers"]) == expected
+        assert int(listed["lastUpdated"]) == iphone_pass(other).change_tag
+
+    def test_only_its_own(self, client: Client, right_cards: MakeCards) -> None:
+        """A serial number that the device has not registered would confuse it."""
+        right_cards(2)
+        client.register()
+        assert len(client.list().json()["serialNumbers"]) == 1
+
+    def test_the_tag_acknowledges(self, client: Client, card: LoyaltyCard) -> None:
+        """What the device asks with says how far it has come; it is not reminded of that."""
+        client.register()
+        change(card)
+        assert AppleRegistration.objects.get().news_since is not None
+        tag = client.list("0").json()["lastUpdated"]
+        assert AppleRegistration.objects.get().news_since is not None
+
+        assert client.list(tag).status_code == 204
+
+        row = AppleRegistration.objects.get()
+        assert row.news_since is None
+        assert row.fetched_tag == int(tag)
+
+    @pytest.mark.parametrize("device", ["unknown", "%00", "a%2Fb", "%F0%9F%98%80", "x" * 300])
+    def test_unknown_devices(self, client: Client, device: str) -> None:
+        """Nothing is new for a device that nobody knows, or whose name cannot be one."""
+        client.device = device
+        assert client.list().status_code in (204, 404)
+
+    def test_a_tag_is_seen_in_the_order_of_the_commits(self, client: Client) -> None:
+        """Each draw is higher than all before it."""
+        tags = [draw_change_tag(PASS_TYPE, "default") for _ in range(3)]
+        assert tags == sorted(set(tags))
+        assert ApplePassType.objects.get(identifier=PASS_TYPE).change_tag == tags[-1]
+
+
+class TestFetch:
+    def test_a_pass(
+        self, client: Client, card: LoyaltyCard, authority: Authority, tmp_path: Path
+    ) -> None:
+        """A signed archive, which openssl verifies as well, and its version's second."""
+        answer = client.fetch()
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "application/vnd.apple.pkpass"
+        assert answer.headers["Cache-Control"] == "no-store"
+        modified_at = iphone_pass(card).modified_at
+        assert parsedate_to_datetime(answer.headers["Last-Modified"]) == modified_at
+        with zipfile.ZipFile(BytesIO(answer.content)) as opened:
+            opened.extractall(tmp_path)
+        (tmp_path / "root.pem").write_bytes(authority.root_pem)
+        command = "openssl smime -verify -binary -inform DER -in signature -content manifest.json"
+        done = subprocess.run(
+            [*command.split(), "-CAfile", "root.pem", "-purpose", "any"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def test_the_version_that_it_has(self, client: Client, card: LoyaltyCard) -> None:
+        """304 for the very text of Last-Modified; another version is sent."""
+        stamp = client.fetch().headers["Last-Modified"]
+        answer = client.fetch(since=stamp)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["Last-Modified"] == stamp
+        change(card)
+        newer = client.fetch(since=stamp)
+        assert newer.status_code == 200
+        assert newer.headers["Last-Modified"] != stamp
+
+    @pytest.mark.parametrize(
+        "since", ["yesterday", "Mon, 01 Jan 2001 00:00:00 GMT", "0", "x" * 500]
+    )
+    def test_a_version_that_we_do_not_know(self, client: Client, since: str) -> None:
+        """A phone with something else gets what is right."""
+        assert client.fetch(since=since).status_code == 200
+
+    def test_head(self, client: Client) -> None:
+        """Some phones look at the headers first."""
+        answer = client.fetch(method="HEAD")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["Last-Modified"] == client.fetch().headers["Last-Modified"]
+        assert answer.headers["Content-Type"] == "application/vnd.apple.pkpass"
+
+    def test_is_taken_for_the_device_that_waited_longest(
+        self, client: Client, card: LoyaltyCard
+    ) -> None:
+        """A fetch does not say whose it is: of two that were told, the first one comes first."""
+        for device in ("first", "second"):
+            client.device = device
+            client.register()
+        change(card)
+        for device in ("first", "second"):
+            client.device = device
+            client.list("0")
+        first, second = AppleRegistration.objects.order_by("pk")
+        AppleRegistration.objects.filter(pk=second.pk).update(
+            last_listed_at=timezone.now() - timedelta(minutes=1)
+        )
+
+        client.fetch()
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert (first.news_since is None, second.news_since is None) == (False, True)
+        client.fetch()
+        first.refresh_from_db()
+        assert first.news_since is None
+
+    def test_before_the_first_version(self, client: Client, card: LoyaltyCard) -> None:
+        """There is nothing to sign yet: later."""
+        WalletPass.objects.filter(pk=iphone_pass(card).pk).update(modified_at=None, payload={})
+        answer = client.fetch()
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+
+    def test_a_certificate_that_cannot_sign(
+        self, client: Client, url: str, configure_apple: Callable[..., None]
+    ) -> None:
+        """The phone is asked to come again; those who have the version are served all the same."""
+        stamp = client.fetch().headers["Last-Modified"]
+        configure_apple(web_service_url=url, certificate="/no/such/file.pem")
+        assert client.fetch().status_code == 503
+        assert client.fetch(since=stamp).status_code == 304
+
+
+class TestCost:
+    """Statements a call, in the thread of the test."""
+
+    def statements(self, path: str, **headers: str) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            answer = DjangoClient(headers=headers).get(f"/wallet/apple/v1/{path}")
+        assert answer.status_code in (200, 204, 304)
+        return len(captured)
+
+    def test_not_modified_is_cheap(self, client: Client) -> None:
+        """Phones ask about once a day each, all of them: no archive, two statements."""
+        stamp = client.fetch().headers["Last-Modified"]
+        client.register()
+        client.fetch(since=stamp)
+        path = f"passes/{PASS_TYPE}/{client.serial_number}"
+        headers = {"Authorization": f"ApplePass {client.token}", "If-Modified-Since": stamp}
+        assert self.statements(path, **headers) == 2
+
+    def test_a_list_does_not_grow_with_its_length(
+        self, client: Client, right_cards: MakeCards
+    ) -> None:
+        """One statement to read it and one to note that it was given."""
+        for one in right_cards(10):
+            another = Client(client.root.removesuffix("/v1"), iphone_pass(one))
+            another.register()
+            another.http.close()
+        path = f"devices/{client.device}/registrations/{PASS_TYPE}"
+        newest = ApplePassType.objects.get().change_tag
+        assert self.statements(path) == 2
+        assert self.statements(f"{path}?passesUpdatedSince={newest}") == 1
