@@ -27,8 +27,13 @@ class Breaker:
         self._is_good: deque[bool] = deque(maxlen=WINDOW)
         self._timeouts = 0
 
-    def note(self, *, is_good: bool, is_timeout: bool = False) -> None:
-        """Take notice of one attempt; `is_good` means that the provider answered for real."""
+    def note(self, *, is_good: bool, is_timeout: bool = False, is_retry: bool = False) -> None:
+        """Take notice of one attempt; `is_good` means that the provider answered for real.
+
+        A card that always fails speaks once: bad retries count only against closing again.
+        """
+        if is_retry and not is_good and not self.is_open:
+            return
         self._is_good.append(is_good)
         self._timeouts = self._timeouts + 1 if is_timeout else 0
         if self.is_open:

@@ -28,7 +28,7 @@ from ..exceptions import (
     UnavailableError,
 )
 from ..wallets.base import Session, Wallet
-from .breaker import Breaker
+from .breaker import LEAST, Breaker
 from .jobs import Job, JobOutcome
 from .limits import RateLimiter
 from .retry import LONGEST_RETRY_AFTER_SECONDS, RetryPolicy
@@ -37,6 +37,8 @@ logger = logging.getLogger("loyalty_wallet.sync")
 
 OUTAGE = (UnavailableError, NetworkError, DeliveryTimeoutError)
 """Failures that speak of the provider, not of the card."""
+
+OUTAGE_CODES = frozenset(error.code for error in OUTAGE)
 
 
 class Lane:
@@ -80,7 +82,7 @@ class Lane:
         return len(self._retries)
 
     def add(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
+        for job in _probes_first(jobs):
             if self._is_accepting:
                 self._fresh.append(job)
             elif self.has_given_up:
@@ -180,10 +182,14 @@ class Lane:
         except DeferredError as error:
             self._end(job, JobOutcome.DEFERRED, error)
         except DeliveryError as error:
-            self._breaker.note(
-                is_good=not isinstance(error, OUTAGE),
-                is_timeout=isinstance(error, DeliveryTimeoutError),
-            )
+            is_good = not isinstance(error, OUTAGE)
+            # What failed last time comes first: its failures must not pass for an outage.
+            if is_good or not _has_failed_before(job):
+                self._breaker.note(
+                    is_good=is_good,
+                    is_timeout=isinstance(error, DeliveryTimeoutError),
+                    is_retry=job.attempts > 1,
+                )
             self._after_failure(job, error)
         except Exception as error:
             logger.exception("Delivering the pass %s failed unexpectedly.", job.row.remote_id)
@@ -242,6 +248,17 @@ class Lane:
         # While there is more to do the caller is not woken for every single job.
         if not self._fresh or len(self.finished) >= self._low_water:
             self._announce.set()
+
+
+def _has_failed_before(job: Job) -> bool:
+    return job.row.last_code in OUTAGE_CODES
+
+
+def _probes_first(jobs: Iterable[Job]) -> list[Job]:
+    """Put a few jobs without earlier failures first: they tell whether the provider is up."""
+    jobs = list(jobs)
+    probes = [job for job in jobs if not _has_failed_before(job)][:LEAST]
+    return probes + [job for job in jobs if job not in probes]
 
 
 def _provider_is_down() -> DeferredError:

@@ -82,7 +82,7 @@ class Ledger:
             listed = list(untried.order_by("due_at").values_list("pk", flat=True)[:MOST_LISTED])
             deferred = untried.update(
                 last_run=self._run,
-                last_code=DeferredError.code,
+                last_code=_code_after(DeferredError),
                 last_outcome=JobOutcome.DEFERRED.value,
             )
             if deferred:
@@ -182,7 +182,7 @@ class Ledger:
                 "lease_token": "",
                 "lease_until": None,
                 "takeovers": 0,
-                "last_code": failure.code,
+                "last_code": _code_after(failure),
                 "last_outcome": outcome,
                 "last_run": self._run,
                 "priority": Case(
@@ -241,6 +241,14 @@ _SNAPSHOTS: Mapping[str, Callable[[Job], Any]] = {
 def _counts_towards_set_aside(failure: type[DeliveryError]) -> bool:
     """Whether more runs are no help for this card. A stopped wallet says nothing of its cards."""
     return not failure.is_retryable and not failure.stops_wallet
+
+
+def _code_after(failure: type[DeliveryError]) -> Case | Value:
+    """A deferral says nothing of the card: what it failed with before is still its last failure."""
+    code = Value(failure.code)
+    if failure is not DeferredError:
+        return code
+    return Case(When(last_code="", then=code), default=F("last_code"))
 
 
 def _counting_towards_set_aside(failure: type[DeliveryError]) -> dict[str, Any]:

@@ -54,6 +54,19 @@ def test_it_closes_when_the_provider_is_back() -> None:
     assert not breaker.is_open
 
 
+def test_failing_cards_speak_once() -> None:
+    """Their retries do not open it, but they keep it open."""
+    breaker = Breaker(is_armed=True)
+    for _ in range(100):
+        breaker.note(is_good=False, is_timeout=True, is_retry=True)
+    assert not breaker.is_open
+    note(breaker, "b" * 20)
+    assert breaker.is_open
+    for answer in "gggggbbbggg":
+        breaker.note(is_good=answer == "g", is_retry=True)
+    assert breaker.is_open
+
+
 def test_unarmed_it_stays_closed() -> None:
     """Small runs take every card through all its attempts."""
     breaker = Breaker(is_armed=False)
@@ -157,3 +170,68 @@ class TestOutage:
         report = sync_wallet_passes(selection=Selection.of_run(outage.run_id))
 
         assert report.cards["synced"] == 300
+
+    def test_cards_that_always_fail_do_not_pass_for_an_outage(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """They come first in the next run, and all others are delivered after them."""
+        cards = right_cards(300)
+        configure(RETRY_DELAYS=[0.02, 0.05, 0.1])
+        for card in cards[::6]:
+            google.fail(object_id=card.google_object_id, status=503)
+        for _ in range(2):
+            make_all_due()
+
+            report = sync_wallet_passes()
+
+            assert (report.cards["synced"], report.cards["failed"]) == (250, 50)
+
+    def test_an_outage_that_lasts_costs_each_run_the_same(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """What failed in earlier runs is begun after a few cards that tell of the outage."""
+        right_cards(300)
+        configure(RETRY_DELAYS=[0.1, 0.1, 0.1])
+        make_all_due()
+        google.fail(status=503)
+        for _ in range(4):
+            before = len(google.object_requests)
+
+            report = sync_wallet_passes()
+
+            assert report.status == "failed"
+            assert len(google.object_requests) - before <= 200
+
+    def test_an_outage_does_not_hide_which_cards_always_fail(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """A deferral keeps what a card failed with: after the outage it still counts for itself."""
+        cards = right_cards(300)
+        configure(RETRY_DELAYS=[0.02, 0.05, 0.1])
+        make_all_due()
+        for card in cards[::6]:
+            google.fail(object_id=card.google_object_id, status=503)
+        sync_wallet_passes()
+        make_all_due()
+        outage = google.fail(status=503)
+        assert sync_wallet_passes().status == "failed"
+        assert WalletPass.objects.filter(last_code="unavailable").count() >= 50
+        google.heal(outage)
+
+        report = sync_wallet_passes()
+
+        assert (report.cards["synced"], report.cards["failed"]) == (250, 50)
+
+    def test_the_retries_of_a_few_cards_do_not_pass_for_an_outage(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """28 bad answers in a row from 7 cards: all others are delivered after them."""
+        cards = right_cards(150)
+        configure(concurrency=1, RETRY_DELAYS=[0, 0, 0])
+        make_all_due()
+        for card in cards[:7]:
+            google.fail(object_id=card.google_object_id, status=503)
+
+        report = sync_wallet_passes()
+
+        assert (report.cards["synced"], report.cards["failed"]) == (143, 7)
