@@ -78,9 +78,13 @@ class Site:
 
 
 def check_database() -> None:
-    """Raise CommandError when the database is not fit for a site with the demo's login."""
+    """Raise CommandError when the site's threads could not share the database."""
     if connection.vendor == "sqlite" and connection.settings_dict["NAME"] == ":memory:":
-        raise CommandError("--serve needs a database that threads share: not one in memory.")
+        raise CommandError("The demo needs a database that threads share: not one in memory.")
+
+
+def check_login() -> None:
+    """Raise CommandError when the demo's login is somebody else's."""
     users = get_user_model()._default_manager.filter(username=LOGIN)
     if users.exclude(email=LOGIN_EMAIL).exists():
         raise CommandError(

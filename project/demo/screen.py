@@ -44,10 +44,10 @@ class Screen:
         """Say one line."""
         self._console.print(text, style=style)
 
-    def count_phones(self, right: int, total: int) -> None:
-        """Say how many phones show what the database has."""
+    def count_right(self, name: str, right: int, total: int) -> None:
+        """Say how many cards show what the database has."""
         style = "green" if right == total else "yellow"
-        self.say(f"Phones: {right} of {total} right.", style=style)
+        self.say(f"{name}: {right} of {total} right.", style=style)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table."""

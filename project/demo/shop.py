@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.core.management.base import CommandError
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from loyalty_wallet.emulator.google.emulator import DEFAULT_ISSUER_ID
 from loyalty_wallet.models import (
+    AppleDevice,
     LoyaltyCard,
     LoyaltyProgram,
     LoyaltyTransaction,
@@ -26,7 +27,7 @@ from loyalty_wallet.models import (
 from loyalty_wallet.sync import issue
 
 SLUG = "demo-corner-coffee"
-ALIAS = "google"
+GOOGLE, APPLE = "google", "apple"
 ISSUER_ID = DEFAULT_ISSUER_ID
 STAMPS_REQUIRED = 10
 CLAIM = "demo"
@@ -53,7 +54,9 @@ def refuse_foreign_data(*, any_database: bool) -> None:
     tables = connection.introspection.table_names()
     if LoyaltyProgram._meta.db_table not in tables or WalletPass._meta.db_table not in tables:
         return
-    ours = Q(program_key=SLUG, wallet=ALIAS, remote_id__startswith=f"{ISSUER_ID}.")
+    ours = Q(program_key=SLUG) & (
+        Q(wallet=GOOGLE, remote_id__startswith=f"{ISSUER_ID}.") | Q(wallet=APPLE)
+    )
     programs = LoyaltyProgram.objects.exclude(slug=SLUG).count()
     passes = WalletPass.objects.exclude(ours).count()
     if programs or passes:
@@ -98,6 +101,7 @@ def clear() -> int:
     SyncRun.objects.filter(batches__isnull=False).delete()
     WalletPass.objects.filter(program_key=SLUG).delete()
     WalletProgram.objects.filter(program_key=SLUG).delete()
+    AppleDevice.objects.filter(registrations__isnull=True).delete()
     cards = LoyaltyCard.objects.filter(program__slug=SLUG)
     count = cards.count()
     cards.delete()
@@ -124,8 +128,8 @@ class Shop:
             points_label="Beans",
             stamps_required=STAMPS_REQUIRED,
             reward="Every tenth coffee is on us",
-            google_wallet=ALIAS,
-            apple_wallet="",
+            google_wallet=GOOGLE,
+            apple_wallet=APPLE,
         )
         visits = [self._visits() for _ in range(size)]
         self.cards = LoyaltyCard.objects.bulk_create(
@@ -142,9 +146,10 @@ class Shop:
         issue(card.key for card in self.cards)
         return len(entries)
 
-    def pick(self, count: int) -> list[LoyaltyCard]:
-        """Return so many different cards, by chance."""
-        return self.random.sample(self.cards, count)
+    def pick(self, count: int, *, but: Iterable[LoyaltyCard] = ()) -> list[LoyaltyCard]:
+        """Return so many different cards by chance, none of those named."""
+        left_out = {card.pk for card in but}
+        return self.random.sample([card for card in self.cards if card.pk not in left_out], count)
 
     def serve(self, card: LoyaltyCard) -> None:
         """Sell one coffee: what a till does with the app."""

@@ -11,17 +11,17 @@ from django.db import OperationalError
 from project.demo import live
 from project.demo import shop as corner
 from project.demo.ending import Ending
-from project.demo.google import emulated_google
 from project.demo.screen import Screen
 from project.demo.shop import Shop
 from project.demo.story import Story, prepare_database
+from project.demo.wallets import emulated_wallets
 
 FEWEST_CARDS, MOST_CARDS = 10, 5000
 
 
 class Command(BaseCommand):
     help = (
-        "Show the app at work in half a minute: an emulated Google Wallet, a shop with cards, five "
+        "Show the app at work in half a minute: emulated wallets, a shop with cards, iPhones, seven "
         "things that go wrong, and how the sync mends them. Needs no configuration, contacts "
         "nothing outside this machine, and changes only its own data. "
         "Exit status: 0 when every card is right in the end, else 1."
@@ -75,26 +75,26 @@ class Command(BaseCommand):
             with ExitStack() as stack:
                 stack.enter_context(ending.listen())
                 stack.enter_context(_quiet_log())
-                site = None
-                if serve is not None:
-                    site = live.Site(serve)
-                    stack.callback(site.close)
+                site = live.Site(serve or 0)
+                stack.callback(site.close)
+                live.check_database()
                 prepare_database(screen, any_database=any_database)
                 stack.callback(corner.release_database)
-                if site is not None:
-                    live.check_database()
-                google = stack.enter_context(emulated_google(is_fast=fast))
+                if serve is not None:
+                    live.check_login()
+                providers = stack.enter_context(emulated_wallets(site.url, is_fast=fast))
+                stack.enter_context(site.serving())
                 shop = Shop()
-                story = Story(screen, google, shop, is_fast=fast)
+                story = Story(screen, providers, shop, is_fast=fast)
                 story.tell(cards)
                 _conclude(screen, story)
-                if site is None:
+                if serve is None:
                     _say_how_to_go_on(screen)
                 else:
-                    with site.serving():
-                        _say_where_to_look(screen, site.url)
-                        live.Town(screen, google, shop, interval=interval).live_until(ending)
-                        screen.say("The end: no sync, site or emulated Google is left running.")
+                    _say_where_to_look(screen, site.url)
+                    town = live.Town(screen, providers.google, shop, interval=interval)
+                    town.live_until(ending)
+                    screen.say("The end: no sync, site or emulator is left running.")
         except OperationalError as error:
             raise CommandError(f"The database does not work: {error}") from error
         except SystemExit:
