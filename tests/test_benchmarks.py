@@ -28,6 +28,8 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
         ["throughput", "--cards", "200", "--rounds", "1"],
         ["clean", "--sizes", "50", "--rounds", "1"],
         ["memory", "--sizes", "20", "40"],
+        ["outage", "--cards", "150", "--rate", "500", "--timeout", "0.2", "--delays", "0.1"],
+        ["outage-shape", "--cards", "40", "--latency", "0.02", "--delays", "0.1", "0.2"],
     ],
     ids=lambda arguments: arguments[0],
 )

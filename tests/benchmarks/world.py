@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-import django
-from django.db import connection
 from django.db.models import F
 from django.test import override_settings
 from django.utils import timezone
@@ -34,6 +29,7 @@ from loyalty_wallet.sync import touch
 from loyalty_wallet.wallets.base import canonical_json, fingerprint
 from loyalty_wallet.wallets.google import GoogleWallet
 from tests.benchmarks.command import CONF_VARIABLE
+from tests.benchmarks.databases import scratch_database, versions
 from tests.benchmarks.measure import BenchmarkError, cores, cpu_seconds_of, machine
 from tests.benchmarks.rivals import Call, send_with_aiohttp
 
@@ -47,8 +43,9 @@ class World:
     """Everything a benchmark needs around the app; leaving it leaves nothing behind.
 
     `quota` is what the emulated Google allows per second and `requests_per_second` what the app
-    allows itself, by default no limit; `conf` is the rest of LOYALTY_WALLET, as far as JSON can say
-    it. The database that DATABASE_URL names is never touched: a scratch one is made beside it.
+    allows itself, by default no limit; `options` are further ones of the wallet, and `conf` is the
+    rest of LOYALTY_WALLET, as far as JSON can say it. The database that DATABASE_URL names is never
+    touched: a scratch one is made beside it.
     """
 
     def __init__(
@@ -57,6 +54,7 @@ class World:
         latency_seconds: float = 0.0,
         quota: float | None = None,
         requests_per_second: float | None = None,
+        options: Mapping[str, Any] | None = None,
         conf: Mapping[str, Any] | None = None,
     ) -> None:
         self.google = GoogleEmulatorProcess(
@@ -65,16 +63,15 @@ class World:
         self.environment: dict[str, str] = {}
         """What a child process needs in order to work on this world."""
         self._load_before = os.getloadavg()[0]
-        self._requests_per_second = requests_per_second
+        self._options = {"requests_per_second": requests_per_second, **(options or {})}
         self._conf = conf or {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._make_database(stack)
+            self.environment["DATABASE_URL"] = stack.enter_context(scratch_database())
             stack.enter_context(self.google)
-            rate = self._requests_per_second
-            options = {**self.google.wallet_options, "requests_per_second": rate}
+            options = {**self.google.wallet_options, **self._options}
             backend = f"{GoogleWallet.__module__}.{GoogleWallet.__qualname__}"
             wallet = {"BACKEND": backend, "OPTIONS": options}
             conf = {**self._conf, "WALLETS": {ALIAS: wallet}}
@@ -105,10 +102,7 @@ class World:
     @property
     def facts(self) -> str:
         """What the figures depend on, and a warning if this machine has had other work to do."""
-        version = connection.get_database_version()
-        database = f"{connection.display_name} {'.'.join(str(part) for part in version)}"
-        load = f"load before {self._load_before:.1f}"
-        facts = f"{machine()}, Django {django.get_version()}, {database}, {load}"
+        facts = f"{machine()}, {versions()}, load before {self._load_before:.1f}"
         if self._load_before > BUSY_SHARE * cores():
             facts += (
                 "\nThe machine was busy with something else: cores that are shared make times and "
@@ -198,20 +192,6 @@ class World:
         """Raise BenchmarkError if the database says that a phone is wrong."""
         if count := WalletPass.objects.filter(due_at__isnull=False).count():
             raise BenchmarkError(f"{count} passes are still due.")
-
-    def _make_database(self, stack: ExitStack) -> None:
-        if connection.vendor == "sqlite":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="loyalty-wallet-"))
-            name = str(Path(folder) / "benchmark.sqlite3")
-            url = f"sqlite:///{name}"
-        else:
-            name = f"loyalty_wallet_benchmark_{os.getpid()}"
-            url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-        original = str(connection.settings_dict["NAME"])
-        connection.settings_dict["TEST"]["NAME"] = name
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-        stack.callback(connection.creation.destroy_test_db, original, verbosity=0)
-        self.environment["DATABASE_URL"] = url
 
     def _program(self, *, at_google: bool) -> LoyaltyProgram:
         program, is_new = LoyaltyProgram.objects.get_or_create(
