@@ -10,13 +10,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import django
-from django.db import connection
+from django.db import connection, models
 
 from tests.benchmarks.measure import BenchmarkError
 from tests.chaos.world import database
 from tests.servers import Server, ServerNotInstalledError
 
 VARIABLE = "DATABASE_URL"
+
+
+def is_installed(kind: type[Server]) -> bool:
+    """Say whether the programs of such a server are on this machine."""
+    try:
+        kind()
+    except ServerNotInstalledError:
+        return False
+    return True
 
 
 @contextmanager
@@ -55,6 +64,18 @@ def scratch_database() -> Iterator[str]:
             yield url
         finally:
             connection.creation.destroy_test_db(original, verbosity=0)
+
+
+def tidy(model: type[models.Model]) -> None:
+    """Let the database forget the rows that were overwritten, and count those that are there."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    statement = {
+        "postgresql": f"VACUUM ANALYZE {table}",
+        "mysql": f"ANALYZE TABLE {table}",
+        "sqlite": f"ANALYZE {table}",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def versions() -> str:
