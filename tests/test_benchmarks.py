@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import PostgresServer
+from tests.servers.fixtures import installed
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,6 +31,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
         ["throughput", "--cards", "200", "--rounds", "1"],
         ["clean", "--sizes", "50", "--rounds", "1"],
         ["memory", "--sizes", "20", "40"],
+        ["claims", "--passes", "600", "--rounds", "1", "--only-given"],
         ["outage", "--cards", "150", "--rate", "500", "--timeout", "0.2", "--delays", "0.1"],
         ["outage-shape", "--cards", "40", "--latency", "0.02", "--delays", "0.1", "0.2"],
     ],
@@ -39,6 +43,17 @@ def test_benchmark_prints_a_ratio(arguments: list[str]) -> None:
     assert result.returncode == 0, result.stderr
     assert "ratio" in result.stdout.lower()
     assert "Django" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["selection", "--passes", "2000", "--due", "20", "--rounds", "2"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_benchmark_with_a_server_of_its_own_prints_a_ratio(arguments: list[str]) -> None:
+    """Those start a private PostgreSQL; without its programs there is nothing to measure."""
+    installed(PostgresServer)
+    test_benchmark_prints_a_ratio(arguments)
 
 
 def test_without_a_name_all_benchmarks_are_listed() -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import django
 from django.db import connection, models
 
 from tests.benchmarks.measure import BenchmarkError
@@ -78,7 +77,6 @@ def tidy(model: type[models.Model]) -> None:
         cursor.execute(statement)
 
 
-def versions() -> str:
-    """Return the versions of Django and of the database in use."""
+def database_version() -> str:
     number = ".".join(str(part) for part in connection.get_database_version())
-    return f"Django {django.get_version()}, {connection.display_name} {number}"
+    return f"{connection.display_name} {number}"

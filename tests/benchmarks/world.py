@@ -11,6 +11,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
+import django
 from django.db.models import F
 from django.test import override_settings
 from django.utils import timezone
@@ -29,7 +30,7 @@ from loyalty_wallet.sync import touch
 from loyalty_wallet.wallets.base import canonical_json, fingerprint
 from loyalty_wallet.wallets.google import GoogleWallet
 from tests.benchmarks.command import CONF_VARIABLE
-from tests.benchmarks.databases import scratch_database, versions
+from tests.benchmarks.databases import database_version, scratch_database
 from tests.benchmarks.measure import BenchmarkError, cores, cpu_seconds_of, machine
 from tests.benchmarks.rivals import Call, send_with_aiohttp
 
@@ -102,7 +103,8 @@ class World:
     @property
     def facts(self) -> str:
         """What the figures depend on, and a warning if this machine has had other work to do."""
-        facts = f"{machine()}, {versions()}, load before {self._load_before:.1f}"
+        software = f"Django {django.get_version()}, {database_version()}"
+        facts = f"{machine()}, {software}, load before {self._load_before:.1f}"
         if self._load_before > BUSY_SHARE * cores():
             facts += (
                 "\nThe machine was busy with something else: cores that are shared make times and "
