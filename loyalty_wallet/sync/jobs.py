@@ -64,8 +64,10 @@ class Job:
 
     @property
     def is_remote_uncertain(self) -> bool:
-        """A request was sent and no success came back: the provider may or may not have it."""
-        return self.requests > 0 and not self.is_published
+        """A request, ours or a dead worker's, may have landed: no success came back."""
+        has_sent = self.requests > 0 or self.row.takeovers > 0
+        has_succeeded = self.outcome is not None and self.outcome.is_success
+        return has_sent and not has_succeeded and not self.is_published
 
     def finish(self, outcome: JobOutcome, error: DeliveryError | None = None) -> None:
         self.outcome = outcome

@@ -42,6 +42,7 @@ class Ledger:
         """Write the jobs of one wallet; return their counts. Jobs whose lease is lost are dropped."""
         with transaction.atomic(using=self._using):
             ours = self._still_ours(jobs)
+            self._forget_what_is_uncertain(ours)
             groups: dict[JobOutcome, list[Job]] = defaultdict(list)
             for job in ours:
                 groups[job.outcome or JobOutcome.RELEASED].append(job)
@@ -110,6 +111,11 @@ class Ledger:
             logger.warning("%d passes were taken over by another worker.", len(jobs) - len(ours))
         return ours
 
+    def _forget_what_is_uncertain(self, jobs: Sequence[Job]) -> None:
+        """Should a card return to what its phone showed before, that must be sent again."""
+        if uncertain := [job for job in jobs if job.is_remote_uncertain]:
+            self._own(uncertain).update(fingerprint="")
+
     def _write_delivered(self, jobs: Sequence[Job]) -> None:
         # The text that was sent, rather than the field's own encoding of it once more.
         self._write_right(
@@ -174,10 +180,10 @@ class Ledger:
             )
 
     def _write_failed(self, jobs: Sequence[Job], outcome: JobOutcome) -> None:
-        groups: dict[tuple[type[DeliveryError], bool], list[Job]] = defaultdict(list)
+        groups: dict[type[DeliveryError], list[Job]] = defaultdict(list)
         for job in jobs:
-            groups[type(job.failure), job.is_remote_uncertain].append(job)
-        for (failure, is_uncertain), group in groups.items():
+            groups[type(job.failure)].append(job)
+        for failure, group in groups.items():
             changes: dict[str, Any] = {
                 "lease_token": "",
                 "lease_until": None,
@@ -191,9 +197,6 @@ class Ledger:
                     output_field=PositiveSmallIntegerField(),
                 ),
             }
-            if is_uncertain:
-                # Should the card return to what it showed before, that must be sent again.
-                changes["fingerprint"] = ""
             self._own(group).update(**_counting_towards_set_aside(failure), **changes)
         self._report_set_aside(jobs)
         if self._run is not None:
@@ -203,11 +206,8 @@ class Ledger:
             )
 
     def _release(self, jobs: Sequence[Job]) -> None:
-        for is_uncertain in (False, True):
-            group = [job for job in jobs if job.is_remote_uncertain is is_uncertain]
-            if group:
-                changes = {"fingerprint": ""} if is_uncertain else {}
-                self._own(group).update(lease_token="", lease_until=None, **changes)
+        if jobs:
+            self._own(jobs).update(lease_token="", lease_until=None)
 
     def _own(self, jobs: Iterable[Job]) -> QuerySet[WalletPass]:
         jobs = list(jobs)

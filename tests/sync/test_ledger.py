@@ -1,0 +1,109 @@
+"""What a record leaves for the next worker, when workers died or crossed before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db.models import Q
+
+from loyalty_wallet.emulator import GoogleEmulator
+from loyalty_wallet.exceptions import DeferredError
+from loyalty_wallet.models import (
+    DatabaseNow,
+    LoyaltyCard,
+    LoyaltyProgram,
+    WalletPass,
+)
+from loyalty_wallet.registry import get_wallets
+from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync.jobs import Job, JobOutcome
+from loyalty_wallet.sync.leases import KILLER_AFTER, Lease, claim
+from loyalty_wallet.sync.ledger import Ledger
+from loyalty_wallet.sync.rendering import Renderer
+from tests.shopfront import balance_at, pass_of
+
+MakeCards = Callable[[int], list[LoyaltyCard]]
+
+pytestmark = pytest.mark.django_db
+
+
+def claim_one(*, is_for_suspects: bool = False) -> tuple[Lease, Job]:
+    """Claim and render as a worker does; the job is not delivered."""
+    lease, rows = claim(Q(), limit=1, is_for_suspects=is_for_suspects)
+    (job,) = Renderer(get_wallets()["google"]).render(lease, rows)
+    return lease, job
+
+
+def let_end(lease: Lease) -> None:
+    """Let the lease end without a release, as if its holder had died."""
+    WalletPass.objects.filter(lease_token=lease.token).update(
+        lease_until=DatabaseNow() - timedelta(seconds=1)
+    )
+
+
+def record(job: Job) -> None:
+    Ledger(None, worker="test").record("google", [job])
+
+
+def die_after_a_request_for(card: LoyaltyCard, google: GoogleEmulator) -> None:
+    """Put 5 points on the phone that the shop's database does not know to be there."""
+    card.record("earn", points=5)
+    lease, _ = claim_one()
+    google.edit_object(card.google_object_id, loyaltyPoints={"balance": {"int": 5}})
+    let_end(lease)
+
+
+def assert_phone_is_put_right(card: LoyaltyCard, google: GoogleEmulator) -> None:
+    """Let the card return to what was recorded last; that must be sent all the same."""
+    card.record("redeem", points=5)
+    assert sync_wallet_passes().status == "succeeded"
+    assert balance_at(google, card) == 0
+
+
+def test_a_doubt_after_a_takeover_outlives_a_worker_that_sends_nothing(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """The breaker opens before the second worker can ask: nothing is known of the phone yet."""
+    (card,) = right_cards(1)
+    die_after_a_request_for(card, google)
+
+    _, job = claim_one()
+    job.finish(JobOutcome.DEFERRED, DeferredError("The provider is down."))
+    record(job)
+
+    assert_phone_is_put_right(card, google)
+
+
+def test_a_doubt_outlives_that_the_pass_is_set_aside(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """One of the workers that a pass has killed may have sent it before."""
+    (card,) = right_cards(1)
+    die_after_a_request_for(card, google)
+    WalletPass.objects.update(takeovers=KILLER_AFTER)
+
+    _, job = claim_one(is_for_suspects=True)
+    record(job)
+
+    assert pass_of(card).state == WalletPass.State.SET_ASIDE
+    assert_phone_is_put_right(card, google)
+
+
+def test_a_doubt_outlives_that_the_program_leaves_the_wallet(
+    google: GoogleEmulator, right_cards: MakeCards, program: LoyaltyProgram
+) -> None:
+    """The program comes back to the wallet, and its cards to what they showed before."""
+    (card,) = right_cards(1)
+    die_after_a_request_for(card, google)
+
+    program.google_wallet = ""
+    program.save()
+    _, job = claim_one()
+    assert job.outcome is JobOutcome.SKIPPED
+    record(job)
+    program.google_wallet = "google"
+    program.save()
+
+    assert_phone_is_put_right(card, google)
