@@ -30,7 +30,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ["throughput", "--cards", "200", "--rounds", "1"],
         ["clean", "--sizes", "50", "--rounds", "1"],
-        ["memory", "--sizes", "20", "40"],
+        ["memory", "--small", "20", "--cards", "40"],
         ["claims", "--passes", "600", "--rounds", "1", "--only-given"],
         ["outage", "--cards", "150", "--rate", "500", "--timeout", "0.2", "--delays", "0.1"],
         ["outage-shape", "--cards", "40", "--latency", "0.02", "--delays", "0.1", "0.2"],
@@ -47,7 +47,11 @@ def test_benchmark_prints_a_ratio(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["selection", "--passes", "2000", "--due", "20", "--rounds", "2"]],
+    [
+        ["quota", "--seconds", "1", "--processes", "2"],
+        ["selection", "--passes", "2000", "--due", "20", "--rounds", "2"],
+        ["workers", "--cards", "60", "--workers", "1", "2", "--latency", "0.01"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_benchmark_with_a_server_of_its_own_prints_a_ratio(arguments: list[str]) -> None:

@@ -78,12 +78,17 @@ def run_command(*arguments: str, environment: Mapping[str, str]) -> CommandRun:
     )
 
 
-def _main(figures: str, name: str, *arguments: str) -> None:
+def set_up() -> None:
+    """Start Django in a child process with the setting that its parent has left for it."""
     import django
     from django.conf import settings
 
     settings.LOYALTY_WALLET = json.loads(os.environ[CONF_VARIABLE])
     django.setup()
+
+
+def _main(figures: str, name: str, *arguments: str) -> None:
+    set_up()
     from django.core.management import execute_from_command_line, get_commands, load_command_class
     from django.db import connection
 
