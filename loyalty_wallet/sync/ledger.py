@@ -101,12 +101,15 @@ class Ledger:
             )
 
     def _still_ours(self, jobs: Sequence[Job]) -> list[Job]:
-        holders = dict(
-            self._passes.select_for_update()
-            .filter(pk__in=[job.row.pk for job in jobs])
-            .values_list("pk", "lease_token")
-        )
-        ours = [job for job in jobs if holders.get(job.row.pk) == job.lease.token]
+        passes = self._passes.select_for_update().filter(pk__in=[job.row.pk for job in jobs])
+        found = {pk: state for pk, *state in passes.values_list("pk", "lease_token", "last_code")}
+        ours = []
+        for job in jobs:
+            token, last_code = found.get(job.row.pk, ("", ""))
+            if token == job.lease.token:
+                # A lease that ended meanwhile lets another run put the pass on record as deferred.
+                job.row = job.row._replace(last_code=last_code)
+                ours.append(job)
         if len(ours) < len(jobs):
             logger.warning("%d passes were taken over by another worker.", len(jobs) - len(ours))
         return ours

@@ -14,6 +14,8 @@ from loyalty_wallet.models import (
     DatabaseNow,
     LoyaltyCard,
     LoyaltyProgram,
+    SyncFailure,
+    SyncRun,
     WalletPass,
 )
 from loyalty_wallet.registry import get_wallets
@@ -107,3 +109,21 @@ def test_a_doubt_outlives_that_the_program_leaves_the_wallet(
     program.save()
 
     assert_phone_is_put_right(card, google)
+
+
+def test_a_failure_written_behind_a_worker_s_back_is_resolved_by_its_success(
+    right_cards: MakeCards,
+) -> None:
+    """Its lease ended, another run deferred the pass, and the answer came all the same."""
+    (card,) = right_cards(1)
+    card.record("earn", points=5)
+    lease, job = claim_one()
+    let_end(lease)
+    Ledger(SyncRun.objects.create(), worker="another").defer("google", Q())
+    assert SyncFailure.objects.open().exists()
+
+    job.finish(JobOutcome.UPDATED)
+    record(job)
+
+    assert not pass_of(card).is_due
+    assert not SyncFailure.objects.open().exists()
