@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from ..exceptions import SelectionError
 from ..models import SyncFailure, SyncRun, WalletPass
@@ -126,7 +126,10 @@ class Selection:
                 ).touch()
         if is_forced:
             for scope in self.scopes():
-                WalletPass.objects.due().filter(scope).update(is_forced=True)
+                # A new revision: who holds the pass does not settle this order with an older one.
+                WalletPass.objects.due().filter(scope).update(
+                    is_forced=True, desired_revision=F("desired_revision") + 1
+                )
 
     def scopes(self) -> Iterator[Q]:
         """Yield conditions that together hold for the selected passes, due or not."""

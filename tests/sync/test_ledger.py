@@ -19,7 +19,7 @@ from loyalty_wallet.models import (
     WalletPass,
 )
 from loyalty_wallet.registry import get_wallets
-from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync import Selection, sync_wallet_passes
 from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import KILLER_AFTER, Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
@@ -127,3 +127,19 @@ def test_a_failure_written_behind_a_worker_s_back_is_resolved_by_its_success(
 
     assert not pass_of(card).is_due
     assert not SyncFailure.objects.open().exists()
+
+
+def test_an_order_to_send_again_outlives_the_record_of_who_holds_the_pass(
+    google: GoogleEmulator, right_cards: MakeCards
+) -> None:
+    """A worker that found nothing to send does not settle an order given since its claim."""
+    (card,) = right_cards(1)
+    WalletPass.objects.all().touch()
+    _, job = claim_one()
+    assert job.outcome is JobOutcome.UNCHANGED
+
+    Selection().mark_due(is_forced=True)
+    record(job)
+
+    assert sync_wallet_passes().cards["synced"] == 1
+    assert len(google.requests_for(card.google_object_id)) == 1
