@@ -149,6 +149,7 @@ class RateLimiter:
         self._slots: deque[float] = deque()
         self._has_slots = asyncio.Event()
         self._waiting = 0
+        self._booked = self._granted = 0
         self._paused_until = 0.0
         self._unshared_pause = 0.0
 
@@ -175,6 +176,7 @@ class RateLimiter:
 
     def grant(self, slots: list[float]) -> None:
         self._slots.extend(slots)
+        self._granted += len(slots)
         self._has_slots.set()
 
     def book_needed(self) -> list[float]:
@@ -184,12 +186,16 @@ class RateLimiter:
         if self._unshared_pause:
             seconds, self._unshared_pause = self._unshared_pause, 0.0
             self._source.pause(seconds)
-        if self._waiting <= len(self._slots):
+        # Slots on their way to the other thread count too: booked twice, they would be wasted.
+        at_hand = len(self._slots) + self._booked - self._granted
+        if self._waiting <= at_hand:
             return []
         # At high rates one booking serves more than the requests that wait at this moment.
         wanted = max(self._waiting, min(MOST_SLOTS, int(BATCH_SECONDS / self._source.interval)))
         ahead = max(1, math.ceil(AHEAD_SECONDS / self._source.interval))
-        return self._source.book(min(wanted - len(self._slots), ahead))
+        slots = self._source.book(min(wanted - at_hand, ahead))
+        self._booked += len(slots)
+        return slots
 
     async def _next_slot(self, announce: Callable[[], None]) -> float:
         self._waiting += 1
@@ -198,9 +204,9 @@ class RateLimiter:
                 announce()
                 self._has_slots.clear()
                 await self._has_slots.wait()
-            return self._slots.popleft()
         finally:
             self._waiting -= 1
+        return self._slots.popleft()
 
     async def _sleep_until(self, moment: float) -> None:
         if (seconds := moment - time.monotonic()) > 0:

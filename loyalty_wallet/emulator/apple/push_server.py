@@ -19,12 +19,7 @@ from hyperframe.frame import GoAwayFrame
 if TYPE_CHECKING:
     from .apns import ApnsEmulator
 
-_CONFIGURATION = H2Configuration(
-    client_side=False,
-    header_encoding="utf-8",
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
+SENT_TOGETHER = 16
 
 
 class PushConnection(asyncio.Protocol):
@@ -37,10 +32,19 @@ class PushConnection(asyncio.Protocol):
         self._apns = apns
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._h2 = H2Connection(_CONFIGURATION)
+        self._h2 = H2Connection(
+            H2Configuration(
+                client_side=False,
+                header_encoding="utf-8",
+                validate_inbound_headers=apns.validates_headers,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
         self._requests: dict[int, dict[str, str]] = {}
         self._sizes: dict[int, int] = {}
         self._served = 0
+        self._unsent = 0
         self._last_stream_id: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,7 +92,7 @@ class PushConnection(asyncio.Protocol):
             self._h2.send_headers(stream_id, headers, end_stream=not body)
             if body:
                 self._h2.send_data(stream_id, body, end_stream=True)
-        self._flush()
+        self._flush_soon()
 
     def answer_later(self, seconds: float, stream_id: int, status: int, apns_id: str) -> None:
         self._loop.call_later(seconds, self.answer, stream_id, status, apns_id)
@@ -135,7 +139,16 @@ class PushConnection(asyncio.Protocol):
         if self._apns.goaway_every and self._served == self._apns.goaway_every:
             self.go_away(stream_id, "")
 
+    def _flush_soon(self) -> None:
+        """Send answers a few at a time: one write for each is slow, and so is one for them all."""
+        self._unsent += 1
+        if self._unsent == 1:
+            self._loop.call_soon(self._flush)
+        elif self._unsent >= SENT_TOGETHER:
+            self._flush()
+
     def _flush(self) -> None:
+        self._unsent = 0
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)

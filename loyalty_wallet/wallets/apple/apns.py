@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
+from hpack import NeverIndexedHeaderTuple
+
 from ...exceptions import DeliveryTimeoutError, NetworkError
 from . import apns_answers
 from .apns_answers import PushReply, read_reason, reply_for
@@ -116,7 +118,8 @@ class ApnsClient:
         expiration = int(time.time()) + self._expiration_seconds
         headers = [
             *self._pseudo_headers,
-            (b":path", f"/3/device/{quote(push_token, safe='')}".encode()),
+            # Kept out of the table of headers that repeat: it never does, and is a secret.
+            NeverIndexedHeaderTuple(b":path", f"/3/device/{quote(push_token, safe='')}".encode()),
             *self._headers,
             (b"apns-expiration", str(expiration).encode()),
         ]

@@ -50,6 +50,8 @@ class PushReply:
 
 def read_reason(body: bytes) -> tuple[str, Mapping[str, Any]]:
     """Return the reason in an answer's body, and the body; empty where there is none."""
+    if not body:
+        return "", {}
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from ...exceptions import MisconfiguredError
 from .pkpass import PassTemplate
@@ -26,6 +27,7 @@ _DEFAULT_FOLDER = Path(__file__).parent / "default_images"
 _IMAGE = re.compile(r"(icon|logo|strip)(@[23]x)?\.png")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*\.lproj")
 _STRINGS = "pass.strings"
+_LONGEST_NAME = 255
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 _Files = dict[str, Path]
@@ -38,8 +40,9 @@ class Images:
     def __init__(self, folder: str | None) -> None:
         self._folder = None if folder is None else Path(folder)
         self._lock = threading.Lock()
-        self._checked: dict[str, tuple[float, _State]] = {}
-        self._templates: dict[_State, PassTemplate] = {}
+        self._checked: dict[str, tuple[float, PassTemplate]] = {}
+        # Programs with the same files share a template; it goes with the last that uses it.
+        self._templates: WeakValueDictionary[_State, PassTemplate] = WeakValueDictionary()
 
     def template_for(self, program_key: str) -> PassTemplate:
         """Return what the passes of a program share.
@@ -47,34 +50,28 @@ class Images:
         Raises MisconfiguredError for a folder that cannot be read or a file that is no PNG.
         """
         with self._lock:
-            checked_at, state = self._checked.get(program_key, (float("-inf"), ()))
-            if time.monotonic() >= checked_at + RECHECK_SECONDS:
-                state = self._check(program_key)
-                self._checked[program_key] = (time.monotonic(), state)
-                in_use = {state for _, state in self._checked.values()}
-                self._templates = {
-                    state: template
-                    for state, template in self._templates.items()
-                    if state in in_use
-                }
-            return self._templates[state]
+            checked_at, template = self._checked.get(program_key, (float("-inf"), None))
+            if template is None or time.monotonic() >= checked_at + RECHECK_SECONDS:
+                try:
+                    template = self._template(self._find(program_key))
+                except OSError as error:
+                    raise MisconfiguredError(
+                        f"An image cannot be read: {error.strerror}: {error.filename}"
+                    ) from error
+                self._checked[program_key] = (time.monotonic(), template)
+            return template
 
-    def _check(self, program_key: str) -> _State:
-        """Look at the files; make a template of them unless there is one."""
-        files = self._find(program_key)
-        try:
-            state = tuple(
-                (name, str(path), status.st_mtime_ns, status.st_size)
-                for name, path in sorted(files.items())
-                for status in [path.stat()]
-            )
-            if state not in self._templates:
-                self._templates[state] = _template(files)
-        except OSError as error:
-            raise MisconfiguredError(
-                f"An image cannot be read: {error.strerror}: {error.filename}"
-            ) from error
-        return state
+    def _template(self, files: _Files) -> PassTemplate:
+        """Return the template of these files as they are now, which may be in use already."""
+        state = tuple(
+            (name, str(path), status.st_mtime_ns, status.st_size)
+            for name, path in sorted(files.items())
+            for status in [path.stat()]
+        )
+        template = self._templates.get(state)
+        if template is None:
+            template = self._templates[state] = PassTemplate(_read(files))
+        return template
 
     def _find(self, program_key: str) -> _Files:
         files = _files_in(_DEFAULT_FOLDER)
@@ -82,9 +79,8 @@ class Images:
             return files
         if not self._folder.is_dir():
             raise MisconfiguredError(f"There is no folder of images: {self._folder}")
-        own = self._folder / quote(program_key, safe="")
-        has_own = program_key not in ("", ".", "..") and not _LANGUAGE.fullmatch(own.name)
-        for folder in [self._folder] + ([own] if has_own and own.is_dir() else []):
+        own = _own_folder(self._folder, program_key)
+        for folder in [self._folder] + ([own] if own is not None else []):
             found = _files_in(folder)
             replaced = {_subject(name) for name in found}
             # All sizes of an image at once: a phone must not mix the shop's with ours.
@@ -93,20 +89,23 @@ class Images:
         return files
 
 
+def _own_folder(folder: Path, program_key: str) -> Path | None:
+    """Return the folder of one program, its key spelt as in a URL, if there is one."""
+    name = quote(program_key, safe="")
+    if name in ("", ".", "..") or len(name) > _LONGEST_NAME or _LANGUAGE.fullmatch(name):
+        return None
+    return folder / name if (folder / name).is_dir() else None
+
+
 def _files_in(folder: Path) -> _Files:
     files = {}
-    try:
-        for path in folder.iterdir():
-            if _IMAGE.fullmatch(path.name):
-                files[path.name] = path
-            elif _LANGUAGE.fullmatch(path.name) and path.is_dir():
-                for localised in path.iterdir():
-                    if _IMAGE.fullmatch(localised.name) or localised.name == _STRINGS:
-                        files[f"{path.name}/{localised.name}"] = localised
-    except OSError as error:
-        raise MisconfiguredError(
-            f"The folder of images cannot be read: {error.strerror}: {folder}"
-        ) from error
+    for path in folder.iterdir():
+        if _IMAGE.fullmatch(path.name):
+            files[path.name] = path
+        elif _LANGUAGE.fullmatch(path.name) and path.is_dir():
+            for localised in path.iterdir():
+                if _IMAGE.fullmatch(localised.name) or localised.name == _STRINGS:
+                    files[f"{path.name}/{localised.name}"] = localised
     return files
 
 
@@ -115,10 +114,10 @@ def _subject(name: str) -> str:
     return re.sub(r"(@[23]x)?\.png$", "", name)
 
 
-def _template(files: _Files) -> PassTemplate:
+def _read(files: _Files) -> dict[str, bytes]:
     contents = strings_files()
     for name, path in files.items():
         contents[name] = path.read_bytes()
         if name.endswith(".png") and not contents[name].startswith(_PNG):
             raise MisconfiguredError(f"An image is no PNG: {path}")
-    return PassTemplate(contents)
+    return contents

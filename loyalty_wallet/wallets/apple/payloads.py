@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from ...cards import Barcode, BarcodeFormat, Card
@@ -68,9 +68,7 @@ def store_card(  # noqa: PLR0913
     if locations:
         content["locations"] = [dict(location) for location in locations]
     if card.expires_at is not None:
-        if card.expires_at.tzinfo is None:
-            raise InvalidCardError("expirationDate: expires_at has no time zone.")
-        content["expirationDate"] = card.expires_at.astimezone(UTC).isoformat(timespec="seconds")
+        content["expirationDate"] = _moment("expirationDate", card.expires_at)
     return content
 
 
@@ -130,6 +128,15 @@ def _number(field: str, value: int) -> int:
     if abs(value) > LARGEST_NUMBER:
         raise InvalidCardError(f"{field}: {value} is more than a phone can show exactly.")
     return value
+
+
+def _moment(field: str, value: datetime) -> str:
+    if value.tzinfo is None:
+        raise InvalidCardError(f"{field}: {value} has no time zone.")
+    try:
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    except OverflowError as error:
+        raise InvalidCardError(f"{field}: {value} is no date in UTC.") from error
 
 
 def _required(field: str, value: str) -> str:
