@@ -1,6 +1,7 @@
 """What the passes say in the phone's language; the English text is the key.
 
-A program's own texts are not here and stay as the shop wrote them.
+A shop's own texts are not here and stay as it wrote them; only one that is the same as one of
+ours, such as a tier named "Member", is taken for it, since Wallet translates values as well.
 Source: Apple, Wallet Developer Guide, "Localization".
 """
 

@@ -90,6 +90,12 @@ class TestWhose:
         put(folder / "a%2Fb" / "logo.png", b"slash")
         assert contents(Images(str(folder)), "a/b")["logo.png"] == PNG + b"slash"
 
+    @pytest.mark.parametrize("key", ["é" * 191, "x" * 191])
+    def test_a_key_too_long_for_a_folder(self, folder: Path, key: str) -> None:
+        """It has none of its own, and is no reason to make no passes."""
+        put(folder / "logo.png", b"shop")
+        assert contents(Images(str(folder)), key)["logo.png"] == PNG + b"shop"
+
 
 class TestChanges:
     def test_programs_without_images_share_one_template(self, folder: Path) -> None:

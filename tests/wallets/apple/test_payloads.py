@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from tests.wallets.cards import PROGRAM, card
 
 CLUB = replace(PROGRAM, points_label="Points")
 CARD = card({"points_label": "Points"}, points_balance=1250)
+LIMA = ZoneInfo("America/Lima")
 SHOP = {"latitude": 52.52, "longitude": 13.405, "relevantText": "A coffee?"}
 
 
@@ -137,6 +139,7 @@ class TestRefused:
             ({"stamps": 1.5}, "whole number"),
             ({"barcode": Barcode(value="")}, "barcode"),
             ({"expires_at": datetime(2027, 1, 31)}, "time zone"),  # noqa: DTZ001
+            ({"expires_at": datetime.max.replace(tzinfo=LIMA)}, "9999"),
             ({"program": replace(CLUB, issuer_name="")}, "organizationName"),
             ({"program": replace(CLUB, name="")}, "description"),
             ({"program": replace(CLUB, points_label="")}, "points label"),
@@ -193,7 +196,7 @@ cards = st.builds(
     stamps=st.integers(),
     tier=st.text(max_size=8),
     barcode=st.none() | st.builds(Barcode, value=st.text(max_size=8), text=st.text(max_size=8)),
-    expires_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    expires_at=st.none() | st.datetimes(timezones=st.sampled_from([UTC, LIMA])),
     is_active=st.booleans(),
     program=st.builds(
         Program,
