@@ -96,6 +96,23 @@ def test_no_window_has_more_requests_than_the_limit() -> None:
         assert later - first >= 0.5
 
 
+def test_slots_on_their_way_are_not_booked_again() -> None:
+    """A slot that nobody uses is lost to all processes."""
+    limiter = RateLimiter(LocalSlots("google", 1000))
+
+    async def main() -> None:
+        waits = [asyncio.ensure_future(limiter.wait(lambda: None)) for _ in range(70)]
+        await asyncio.sleep(0)
+        slots = limiter.book_needed()
+        assert len(slots) == 70
+        assert limiter.book_needed() == []
+        limiter.grant(slots)
+        assert limiter.book_needed() == []
+        await asyncio.gather(*waits)
+
+    asyncio.run(main())
+
+
 def test_without_a_limit_nobody_waits() -> None:
     """A wallet without a limit books nothing."""
     limiter = RateLimiter(None)
