@@ -4,18 +4,21 @@ Every request takes the latency. 5 % of the cards get a 503 at each of their att
 their first. The floor is the larger of two times that no scheduler can beat: all requests through
 so many connections, and one card with all its attempts and waits. The first run knows nothing of
 the cards, the second one which of them failed last time. Who knows nothing has a floor of its own:
-the card that is met last may be one that always fails.
+the card that is met last may be one that always fails. Beside them, bare aiohttp sends as many
+requests without waits or faults: what the client and this machine take of the time.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import cycle, islice
 from math import ceil
 
 from loyalty_wallet.models import WalletPass
 from tests.benchmarks.command import CommandRun, run_command
-from tests.benchmarks.measure import BenchmarkError, promise, show
+from tests.benchmarks.measure import BenchmarkError, Cost, in_fresh_process, promise, show
+from tests.benchmarks.rivals import send_with_aiohttp
 from tests.benchmarks.world import ALIAS, World
 
 PERIOD = 20
@@ -50,7 +53,12 @@ class Shape:
 
     @property
     def floor(self) -> float:
-        return max(self.requests * self.latency / self.concurrency, self.ladder)
+        return max(self.bare_floor, self.ladder)
+
+    @property
+    def bare_floor(self) -> float:
+        """All requests through so many connections."""
+        return self.requests * self.latency / self.concurrency
 
     @property
     def blind_floor(self) -> float:
@@ -93,20 +101,20 @@ def run(options: argparse.Namespace) -> None:
             delays=tuple(options.delays),
         )
         with World(
-            latency_seconds=shape.latency,
             options={"concurrency": shape.concurrency},
             conf={"RETRY_DELAYS": shape.delays},
         ) as world:
-            world.google.set_latency(0)
             world.seed(cards)
             blind = _sync(world, shape)
             knowing = _sync(world, shape)
+            bare = _send_bare(world, shape)
             facts = world.facts
         blind_ratio = blind.work.seconds / shape.blind_floor
         ratio = knowing.work.seconds / shape.floor
         rows += [
-            _row(f"{cards:,}, nothing known", blind, shape, shape.blind_floor),
-            _row(f"{cards:,}, failed before known", knowing, shape, shape.floor),
+            _row(f"{cards:,}, nothing known", blind.work, shape, shape.blind_floor),
+            _row(f"{cards:,}, failed before known", knowing.work, shape, shape.floor),
+            _row(f"{cards:,}, bare aiohttp", bare, shape, shape.bare_floor),
         ]
         notes.append(
             f"{cards:,} cards: {blind_ratio:.3f} times the floor of who knows nothing (promised: "
@@ -130,16 +138,22 @@ def run(options: argparse.Namespace) -> None:
     )
 
 
-def _row(name: str, done: CommandRun, shape: Shape, floor: float) -> tuple[str, ...]:
+def _row(name: str, cost: Cost, shape: Shape, floor: float) -> tuple[str, ...]:
     return (
         name,
-        f"{done.work.seconds:.2f}",
+        f"{cost.seconds:.2f}",
         f"{floor:.2f}",
-        f"{done.work.seconds / floor:.3f}",
-        f"{done.work.seconds / shape.floor:.3f}",
-        f"{done.report['wallets'][ALIAS]['requests']:,}",
-        f"{1000 * done.work.cpu_seconds / shape.cards:.3f}",
+        f"{cost.seconds / floor:.3f}",
+        f"{cost.seconds / shape.floor:.3f}",
+        f"{shape.requests:,}",
+        f"{1000 * cost.cpu_seconds / shape.cards:.3f}",
     )
+
+
+def _send_bare(world: World, shape: Shape) -> Cost:
+    calls = list(islice(cycle(world.patches()), shape.requests))
+    world.google.set_latency(shape.latency)
+    return in_fresh_process(send_with_aiohttp, calls, world.token, concurrency=shape.concurrency)
 
 
 def _sync(world: World, shape: Shape) -> CommandRun:
