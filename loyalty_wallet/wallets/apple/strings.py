@@ -7,6 +7,7 @@ Source: Apple, Wallet Developer Guide, "Localization".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 POINTS = "Points"
@@ -57,9 +58,10 @@ def strings_files() -> dict[str, bytes]:
 
 
 def _strings(texts: Mapping[str, str]) -> bytes:
-    lines = [f'"{_escaped(key)}" = "{_escaped(text)}";\n' for key, text in sorted(texts.items())]
+    # The format quotes and escapes as JSON does.
+    lines = [f"{_quoted(key)} = {_quoted(text)};\n" for key, text in sorted(texts.items())]
     return "".join(lines).encode()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

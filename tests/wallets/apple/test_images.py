@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -116,6 +117,23 @@ class TestChanges:
         digests.append(images.template_for("club").digest)
         assert len(set(digests)) == 3
         assert len(images._templates) == 1
+
+    @pytest.mark.parametrize(
+        ("content", "written_at"), [(b"new", 2_000_000_000), (b"newer", 1_000_000_000)]
+    )
+    def test_a_file_is_known_by_its_time_and_size(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, written_at: int
+    ) -> None:
+        """Either is enough: a logo of the same size, or one that was copied with its time."""
+        monkeypatch.setattr(module, "RECHECK_SECONDS", 0)
+        images = Images(str(folder))
+        logo = folder / "logo.png"
+        put(logo, b"old")
+        os.utime(logo, (1_000_000_000, 1_000_000_000))
+        before = images.template_for("club").digest
+        put(logo, content)
+        os.utime(logo, (written_at, written_at))
+        assert images.template_for("club").digest != before
 
     def test_the_same_files_have_the_same_digest_everywhere(self, folder: Path) -> None:
         """Two servers, or two installations, must not take turns at making versions."""

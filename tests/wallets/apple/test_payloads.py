@@ -106,6 +106,8 @@ class TestStoreCard:
             ("#fff", "rgb(0, 0, 0)"),
             ("#ffeb3b", "rgb(0, 0, 0)"),
             ("#000000", "rgb(255, 255, 255)"),
+            ("#c80000", "rgb(255, 255, 255)"),
+            ("#00a000", "rgb(0, 0, 0)"),
         ],
     )
     def test_text_is_legible(self, background: str, text: str) -> None:
