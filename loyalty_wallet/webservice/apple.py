@@ -7,11 +7,13 @@ to Update Passes".
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
@@ -22,6 +24,9 @@ from . import archives, complaints, registrations
 from .bodies import BodyError, read_json
 from .devices import find_pass, is_identifier
 from .limits import is_within_limit
+from .transactions import CROWDED
+
+logger = logging.getLogger("loyalty_wallet.webservice")
 
 RETRY_AFTER_SECONDS = 300
 
@@ -30,10 +35,11 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def _endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
-    """Let phones in: they bring no cookies, and are refused other methods."""
+    """Let phones in: they bring no cookies, are refused other methods, and never meet a 500."""
 
     def decorate(view: View[P]) -> View[P]:
         @csrf_exempt
+        @transaction.non_atomic_requests
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if request.method not in methods:
@@ -42,6 +48,9 @@ def _endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
                 response = view(request, *args, **kwargs)
             except BodyError as error:
                 response = HttpResponse(status=error.status)
+            except CROWDED:
+                logger.exception("The database did not serve a phone.")
+                response = _later()
             response["Cache-Control"] = "no-store"
             return response
 

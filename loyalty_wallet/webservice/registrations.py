@@ -8,12 +8,12 @@ from datetime import datetime
 from enum import Enum
 from http import HTTPStatus
 
-from django.db import router, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from ..models import AppleDevice, ApplePassType, AppleRegistration, WalletPass
 from .bodies import BodyError
+from .transactions import in_transaction
 
 MOST_DEVICES = 100
 """That may hold one pass: a customer has a phone and a watch, a thief of a token has a script."""
@@ -56,7 +56,8 @@ def register(device: str, wallet_pass: WalletPass, pass_type: str, push_token: s
 
     The push token is the device's, not the pass's: the one that comes last holds for all passes.
     """
-    with transaction.atomic(using=router.db_for_write(AppleRegistration)):
+
+    def write() -> Outcome:
         row, _ = AppleDevice.objects.update_or_create(
             device_library_identifier=device,
             pass_type_identifier=pass_type,
@@ -64,19 +65,22 @@ def register(device: str, wallet_pass: WalletPass, pass_type: str, push_token: s
         )
         known = AppleRegistration.objects.filter(wallet_pass=wallet_pass)
         if not known.filter(device=row).exists() and known.count() >= MOST_DEVICES:
-            transaction.set_rollback(True)
+            AppleDevice.objects.filter(pk=row.pk, registrations__isnull=True).delete()
             return Outcome.TOO_MANY_DEVICES
         # It asks for the list by itself now: there is no need to tell it of what is there already.
         _, is_new = AppleRegistration.objects.get_or_create(
             device=row, wallet_pass=wallet_pass, defaults={"pushed_tag": wallet_pass.change_tag}
         )
         _set_presence(wallet_pass, WalletPass.Presence.IN_WALLET)
-    return Outcome.NEW if is_new else Outcome.KNOWN
+        return Outcome.NEW if is_new else Outcome.KNOWN
+
+    return in_transaction(write)
 
 
 def unregister(device: str, wallet_pass: WalletPass, pass_type: str) -> None:
     """Tell a device no longer; does nothing when it was not told."""
-    with transaction.atomic(using=router.db_for_write(AppleRegistration)):
+
+    def write() -> None:
         devices = AppleDevice.objects.filter(
             device_library_identifier=device, pass_type_identifier=pass_type
         )
@@ -84,6 +88,8 @@ def unregister(device: str, wallet_pass: WalletPass, pass_type: str) -> None:
         devices.filter(registrations__isnull=True).delete()
         if not AppleRegistration.objects.filter(wallet_pass=wallet_pass).exists():
             _set_presence(wallet_pass, WalletPass.Presence.REMOVED)
+
+    in_transaction(write)
 
 
 def list_changed(device: str, pass_type: str, tag: int | None) -> ChangedPasses | None:
