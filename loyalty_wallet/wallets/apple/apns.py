@@ -9,7 +9,9 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote, urlsplit
+from weakref import WeakSet
 
 from hpack import NeverIndexedHeaderTuple
 
@@ -54,14 +56,14 @@ class ApnsClient:
         expiration_seconds: int = EXPIRATION_SECONDS,
     ) -> None:
         self._host, self._port = host_and_port(url)
-        self._context = context
         self._timeout_seconds = timeout_seconds
+        self._context = context
         self._token = token
         self._expiration_seconds = expiration_seconds
         self._pseudo_headers = [
             (b":method", b"POST"),
             (b":scheme", b"https"),
-            (b":authority", self._host.encode()),
+            (b":authority", urlsplit(url).netloc.encode()),
         ]
         self._headers = [
             (b"apns-topic", topic.encode()),
@@ -71,64 +73,83 @@ class ApnsClient:
             self._headers.append((b"apns-push-type", push_type.encode()))
         self._current: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
+        self._connections: WeakSet[Connection] = WeakSet()
+        self._is_closed = False
 
     async def push(self, push_token: str) -> PushReply:
         """Tell one device; return what APNs says of it.
 
         Raises NetworkError, DeliveryTimeoutError and what `reply_for` raises.
         """
+        used: list[Connection] = []
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._push(push_token)
+                return await self._push(push_token, used)
         except TimeoutError as error:
-            if self._current is not None:
+            for connection in used:
                 # It may be dead: the next push goes over another one.
-                self._current.retire()
+                connection.retire()
             raise DeliveryTimeoutError("APNs did not answer in time.") from error
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close all connections; pushes under way end with a NetworkError."""
+        self._is_closed = True
         if self._opening is not None:
             self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        if self._current is not None:
-            self._current.abort()
+            await asyncio.wait([self._opening])
+        for connection in list(self._connections):
+            connection.abort()
 
-    async def _push(self, push_token: str) -> PushReply:
-        token = "" if self._token is None else self._token.get()
-        for _ in range(1 + MOST_RESENDS):
+    async def _push(self, push_token: str, used: list[Connection]) -> PushReply:
+        token = await self._provider_token()
+        resends = 0
+        while resends <= MOST_RESENDS:
             connection = await self._connected()
+            used.append(connection)
             try:
                 answer = await connection.request(self._request(push_token, token), _BODY)
             except NotProcessedError:
+                # A connection that ended after it had served others was no failure of the peer's.
+                resends += connection.is_usable or not connection.has_answered
                 continue
             reason, _content = read_reason(answer.body)
             if reason in (apns_answers.SHUTDOWN, apns_answers.IDLE_TIMEOUT):
                 connection.retire()
             if reason == apns_answers.IDLE_TIMEOUT:
+                resends += 1
                 continue
-            if reason == apns_answers.EXPIRED_PROVIDER_TOKEN and self._token is not None:
-                refused, token = token, self._token.get(refused=token)
+            if reason == apns_answers.EXPIRED_PROVIDER_TOKEN:
+                refused, token = token, await self._provider_token(refused=token)
                 if token != refused:
                     continue
             return reply_for(answer.status, answer.headers, answer.body)
         raise NetworkError("APNs ended one connection after another before it took the push.")
 
+    async def _provider_token(self, *, refused: str = "") -> str:
+        if self._token is None:
+            return ""
+        if refused or self._token.is_due:
+            # The key may come from afar.
+            return await asyncio.to_thread(self._token.get, refused=refused)
+        return self._token.get()
+
     def _request(self, push_token: str, token: str) -> Headers:
         expiration = int(time.time()) + self._expiration_seconds
         headers = [
             *self._pseudo_headers,
-            # Kept out of the table of headers that repeat: it never does, and is a secret.
+            # Apple wants paths and tokens kept out of the table of headers; both are secrets too.
             NeverIndexedHeaderTuple(b":path", f"/3/device/{quote(push_token, safe='')}".encode()),
             *self._headers,
             (b"apns-expiration", str(expiration).encode()),
         ]
         if token:
-            headers.append((b"authorization", f"bearer {token}".encode()))
+            headers.append(NeverIndexedHeaderTuple(b"authorization", f"bearer {token}".encode()))
         return headers
 
     async def _connected(self) -> Connection:
         """Return an open connection; the first of those who need a new one opens it for all."""
+        if self._is_closed:
+            raise NetworkError("The client was closed.")
         current = self._current
         if current is not None and current.idle_seconds > MOST_IDLE_SECONDS:
             current.retire()
@@ -137,14 +158,19 @@ class ApnsClient:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_retrieve)
-        # Shielded: one who gives up waiting must not take the connection from the others.
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        # Not awaited itself: one who gives up must not take the connection from the others.
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise NetworkError("The client was closed.")
+        return opening.result()
 
     async def _open(self) -> Connection:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 context = await asyncio.to_thread(self._context)
                 self._current = await connect(self._host, self._port, context)
+                self._connections.add(self._current)
                 return self._current
         except TimeoutError as error:
             raise DeliveryTimeoutError("APNs could not be reached in time.") from error
@@ -154,10 +180,14 @@ class ApnsClient:
 
 def host_and_port(url: str) -> tuple[str, int]:
     """Return where APNs is. Raises ValueError unless `url` is an https root."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError("apns_url must be an https root without a path.")
-    return parts.hostname, parts.port or DEFAULT_PORT
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORT
+        is_root = not (parts.path.strip("/") or parts.query)
+        # What cannot be encoded is no host name.
+        if parts.scheme == "https" and host.encode("idna") and is_root:
+            return host, port
+    raise ValueError("apns_url must be an https root without a path.")
 
 
 def _retrieve(task: asyncio.Task[Connection]) -> None:

@@ -79,6 +79,7 @@ def reply_for(status: int, headers: Mapping[bytes, bytes], body: bytes) -> PushR
             "APNs got too many new push tokens: is the same key in use elsewhere?",
             http_status=status,
             reason=reason,
+            retry_after_seconds=_seconds(headers.get(b"retry-after")),
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status < HTTPStatus.OK:
         raise UnavailableError(

@@ -1,22 +1,19 @@
 """One HTTP/2 connection as a client of asyncio: many requests at once over one socket.
 
-The protocol itself is h2's; this module adds the socket, the waiting for a free stream, and what
-h2 leaves out: after GOAWAY the streams that the peer still serves are finished.
+The protocol itself is h2's; this module adds the socket and the waiting for a free stream. After
+GOAWAY the streams that the peer still serves are finished.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
@@ -29,6 +26,7 @@ from h2.events import (
 from h2.exceptions import H2Error
 
 from ...exceptions import NetworkError
+from .frames import ClientFrames, GoAwayFilter
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -37,40 +35,8 @@ MOST_BODY_BYTES = 65_536
 LEAST_WINDOW_BYTES = 4096
 """What the peer must be ready to take in before another request is sent; ours are far smaller."""
 SENT_TOGETHER = 16
-SWEEP_EVERY = 256
-"""Requests between two looks at which streams have ended."""
 STALE_SECONDS = 1.0
 """A connection silent for this long may be dead without our knowing."""
-
-_FRAME_HEADER = struct.Struct(">HBBBL")
-_GOAWAY = 0x07
-_CONFIGURATION = H2Configuration(
-    client_side=True,
-    header_encoding=None,
-    # Ours are lower-case and complete, and of the peer's only three are read: checking every
-    # character of all of them doubles the cost of a request.
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-)
-
-
-class _H2(H2Connection):
-    """h2, told how many streams are open: it would count them all for each new one."""
-
-    def __init__(self) -> None:
-        super().__init__(_CONFIGURATION)
-        self.under_way = 0
-        self._asked = 0
-
-    @property
-    def open_outbound_streams(self) -> int:
-        self._asked += 1
-        if self._asked % SWEEP_EVERY == 0:
-            # Counting is also how h2 lets go of the streams that have ended.
-            return super().open_outbound_streams
-        return self.under_way
 
 
 class NotProcessedError(NetworkError):
@@ -115,17 +81,18 @@ async def connect(host: str, port: int, context: ssl.SSLContext) -> Connection:
 class Connection(asyncio.Protocol):
     """An open connection; belongs to one event loop.
 
-    `is_usable` says whether new requests may be made. What is under way when it stops being usable
-    is finished if the peer goes on with it.
+    `is_usable` says whether new requests may be made, `has_answered` whether any was answered. What
+    is under way when it stops being usable is finished if the peer goes on with it.
     """
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.is_usable = True
+        self.has_answered = False
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._h2 = _H2()
-        self._frames = _FrameFilter()
+        self._h2 = ClientFrames()
+        self._frames = GoAwayFilter()
         self._ready: asyncio.Future[None] = loop.create_future()
         self._streams: dict[int, _Stream] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -236,14 +203,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received_at = time.monotonic()
-        passed, goaways = self._frames.split(data)
         try:
-            events = self._h2.receive_data(passed)
-        except (H2Error, ValueError) as error:
+            passed, goaways = self._frames.split(data)
+            for event in self._h2.receive_data(passed):
+                self._handle(event)
+        except (H2Error, ValueError, KeyError) as error:
             self._fail(NetworkError(f"The peer broke HTTP/2: {type(error).__name__}"))
             return
-        for event in events:
-            self._handle(event)
         for last_stream_id, reason in goaways:
             self._go_away(last_stream_id, reason)
         self._flush()
@@ -259,6 +225,7 @@ class Connection(asyncio.Protocol):
                 if not self._ready.done():
                     self._ready.set_result(None)
             case ResponseReceived(stream_id=stream_id, headers=headers):
+                self.has_answered = True
                 if stream := self._streams.get(stream_id):
                     stream.answer.headers = dict(headers)
                     stream.answer.status = int(stream.answer.headers[b":status"])
@@ -320,35 +287,3 @@ class Connection(asyncio.Protocol):
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
-
-
-class _FrameFilter:
-    """Takes GOAWAY frames out of a stream of frames: h2 would go on with no stream after one."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def split(self, data: bytes) -> tuple[bytes, list[tuple[int, str]]]:
-        """Return whole frames but for GOAWAY, and of each GOAWAY its last stream and its reason."""
-        data = self._rest + data
-        passed, goaways = [], []
-        begin = start = 0
-        while len(data) - start >= _FRAME_HEADER.size:
-            high, low, kind, _, _ = _FRAME_HEADER.unpack_from(data, start)
-            end = start + _FRAME_HEADER.size + (high << 8 | low)
-            if end > len(data):
-                break
-            if kind == _GOAWAY:
-                passed.append(data[begin:start])
-                goaways.append(_read_goaway(data[start + _FRAME_HEADER.size : end]))
-                begin = end
-            start = end
-        passed.append(data[begin:start])
-        self._rest = data[start:]
-        return b"".join(passed), goaways
-
-
-def _read_goaway(payload: bytes) -> tuple[int, str]:
-    last_stream_id = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
-    said = payload[8:].decode("utf-8", "replace")
-    return last_stream_id, f": {said}" if said else ""

@@ -34,6 +34,11 @@ class PushToken:
         self._token = ""
         self._made_at = float("-inf")
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `get` makes a new token, and reads the key for it."""
+        return time.monotonic() - self._made_at > RENEW_AFTER_SECONDS
+
     def get(self, *, refused: str = "") -> str:
         """Return the token: another one than `refused`, unless that was made only just now.
 
@@ -42,7 +47,7 @@ class PushToken:
         with self._lock:
             age = time.monotonic() - self._made_at
             is_refused = bool(refused) and refused == self._token
-            if age > RENEW_AFTER_SECONDS or (is_refused and age > RENEW_AT_MOST_EVERY_SECONDS):
+            if self.is_due or (is_refused and age > RENEW_AT_MOST_EVERY_SECONDS):
                 self._token = self._make()
                 self._made_at = time.monotonic()
             return self._token
