@@ -124,6 +124,10 @@ class ResyncAdmin(ModelAdmin):
         """Return the keys of the cards that these rows are about; repeated ones do no harm."""
         raise NotImplementedError
 
+    def retried_run(self, queryset: QuerySet[Any]) -> SyncRun | None:
+        """Return the run that sending the cards of these rows again would repeat, if it is one."""
+        return None
+
     def has_resync_permission(self, request: HttpRequest) -> bool:
         meta = WalletPass._meta
         codename = get_permission_codename("resync", meta)
@@ -189,6 +193,7 @@ class ResyncAdmin(ModelAdmin):
                         trigger=SyncRun.Trigger.ADMIN,
                         force=is_forced,
                         requested_by=request.user,
+                        retry_of=self.retried_run(queryset),
                     )
                     queueing.enqueue_run(run)
                     self._log(request, selected, plan, is_forced, run.pk)
@@ -200,6 +205,7 @@ class ResyncAdmin(ModelAdmin):
                     selection=selection,
                     force=is_forced,
                     requested_by=request.user,
+                    retry_of=self.retried_run(queryset),
                     max_attempts=1,
                     max_seconds=MOST_SECONDS,
                 )
