@@ -28,6 +28,8 @@ class CardSource(ABC):
 
     model: ClassVar[type[Model]]
     key_field: ClassVar[str] = "pk"
+    number_field: ClassVar[str] = ""
+    """The field with the card's number, for people who look a card up by it."""
 
     @abstractmethod
     def to_card(self, row: Any) -> Card:
@@ -43,18 +45,15 @@ class CardSource(ABC):
 
     def rows_for(self, card_keys: Iterable[str]) -> Iterable[Any]:
         """Return the rows of these cards, in any order; keys that are gone are left out."""
-        meta = self.model._meta
-        name = meta.pk.name if self.key_field == "pk" else self.key_field
-        field: Field[Any, Any] = meta.get_field(name)  # type: ignore[assignment]
-        keys = []
-        for key in card_keys:
-            try:
-                value = field.to_python(key)
-                field.run_validators(value)
-            except ValidationError:
-                continue
-            keys.append(value)
+        keys = self._values(self.key_field, card_keys)
         return self.get_queryset().filter(**{f"{self.key_field}__in": keys})
+
+    def keys_by_number(self, card_numbers: Iterable[str]) -> Iterable[tuple[str, str]]:
+        """Yield number and key of each card that has one of these numbers; none if not known."""
+        if self.number_field:
+            numbers = self._values(self.number_field, card_numbers)
+            for row in self.get_queryset().filter(**{f"{self.number_field}__in": numbers}):
+                yield str(getattr(row, self.number_field)), self.key_for(row)
 
     def changed_since(self, moment: datetime) -> Iterable[str]:
         """Return the keys of the cards that changed at or after `moment`; none if not known."""
@@ -74,11 +73,27 @@ class CardSource(ABC):
         except NoReverseMatch:
             return ""
 
+    def _values(self, field_name: str, texts: Iterable[str]) -> list[Any]:
+        """Return what the field makes of these texts, those left out that it could not hold."""
+        meta = self.model._meta
+        name = meta.pk.name if field_name == "pk" else field_name
+        field: Field[Any, Any] = meta.get_field(name)  # type: ignore[assignment]
+        values = []
+        for text in texts:
+            try:
+                value = field.to_python(text)
+                field.run_validators(value)
+            except ValidationError:
+                continue
+            values.append(value)
+        return values
+
 
 class LoyaltyCardSource(CardSource):
     """Serves this app's own `LoyaltyCard` table."""
 
     model = LoyaltyCard
+    number_field = "card_number"
 
     def get_queryset(self) -> QuerySet[LoyaltyCard]:
         # Prefetched rather than joined: the cards of a batch share one instance of their program.

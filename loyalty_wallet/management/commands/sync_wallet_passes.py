@@ -25,6 +25,7 @@ from ...sync import (
     queue_wallet_sync,
     sync_wallet_passes,
 )
+from ...sync.lookup import find_card_keys
 from ..progress import show_progress
 from ..summary import print_summary
 
@@ -187,7 +188,7 @@ class Command(BaseCommand):
 
 def _selection(options: dict[str, Any]) -> Selection:
     if options["cards"]:
-        selection = Selection.of_cards(options["cards"])
+        selection = Selection.of_cards(find_card_keys(options["cards"]))
     elif options["failed"]:
         selection = Selection.of_failed()
     elif options["run"]:
