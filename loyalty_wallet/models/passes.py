@@ -58,6 +58,7 @@ class WalletPassQuerySet(models.QuerySet["WalletPass"]):
         changes: dict[str, Any] = {
             "desired_revision": F("desired_revision") + 1,
             "due_at": Coalesce(F("due_at"), DatabaseNow()),
+            "changed_at": DatabaseNow(),
             "failing_runs": Case(
                 When(state=WalletPass.State.SET_ASIDE, then=Value(0)),
                 default=F("failing_runs"),
@@ -110,6 +111,18 @@ class WalletPass(models.Model):
 
     due_at = models.DateTimeField(
         _("due since"), null=True, blank=True, help_text=_("Empty: the phone is right.")
+    )
+    changed_at = models.DateTimeField(
+        _("changed"),
+        null=True,
+        blank=True,
+        help_text=_("When the card last changed, or somebody asked for it to be sent."),
+    )
+    tried_at = models.DateTimeField(
+        _("tried"),
+        null=True,
+        blank=True,
+        help_text=_("When a worker last compared or sent it, whatever came of it."),
     )
     priority = models.PositiveSmallIntegerField(
         _("priority"), choices=Priority.choices, default=Priority.NORMAL

@@ -44,6 +44,12 @@ class SyncRun(models.Model):
         verbose_name=_("requested by"),
     )
     selection = models.JSONField(_("selection"), default=dict, blank=True)
+    options = models.JSONField(
+        _("options"),
+        default=dict,
+        blank=True,
+        help_text=_("Whether unchanged passes are sent too, and whether customers are notified."),
+    )
     status = models.CharField(
         _("status"), max_length=12, choices=Status.choices, default=Status.QUEUED
     )
@@ -80,6 +86,16 @@ class SyncRun(models.Model):
 
     def __str__(self) -> str:
         return _("Run %(number)s") % {"number": self.pk}
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether passes were to be sent even where nothing had changed."""
+        return self.options.get("force") is True
+
+    @property
+    def notifies(self) -> bool:
+        """Whether the provider may tell customers of what the run delivers."""
+        return self.options.get("notify") is True
 
     @property
     def duration_seconds(self) -> float | None:

@@ -150,7 +150,7 @@ class Ledger:
                 due_at = CASE WHEN desired_revision = %s THEN NULL ELSE {now} END,
                 priority = CASE WHEN desired_revision = %s THEN %s ELSE priority END,
                 is_forced = CASE WHEN desired_revision = %s THEN %s ELSE is_forced END,
-                synced_revision = %s, synced_at = {now},
+                synced_revision = %s, synced_at = {now}, tried_at = {now},
                 lease_token = '', lease_until = NULL, takeovers = 0,
                 failing_runs = 0, last_code = '', last_outcome = %s, last_run_id = %s
             WHERE id = %s AND lease_token = %s
@@ -183,10 +183,11 @@ class Ledger:
             )
 
     def _write_failed(self, jobs: Sequence[Job], outcome: JobOutcome) -> None:
-        groups: dict[type[DeliveryError], list[Job]] = defaultdict(list)
+        groups: dict[tuple[type[DeliveryError], bool], list[Job]] = defaultdict(list)
         for job in jobs:
-            groups[type(job.failure)].append(job)
-        for failure, group in groups.items():
+            was_tried = outcome is JobOutcome.FAILED or job.attempts > 0
+            groups[type(job.failure), was_tried].append(job)
+        for (failure, was_tried), group in groups.items():
             changes: dict[str, Any] = {
                 "lease_token": "",
                 "lease_until": None,
@@ -200,6 +201,8 @@ class Ledger:
                     output_field=PositiveSmallIntegerField(),
                 ),
             }
+            if was_tried:
+                changes["tried_at"] = DatabaseNow()
             self._own(group).update(**_counting_towards_set_aside(failure), **changes)
         self._report_set_aside(jobs)
         if self._run is not None:

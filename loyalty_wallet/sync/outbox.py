@@ -111,6 +111,7 @@ def _new_pass(card: Card, alias: str) -> WalletPass:
         program_key=card.program.key,
         card_label=card.label[:200],
         due_at=DatabaseNow(),
+        changed_at=DatabaseNow(),
     )
 
 

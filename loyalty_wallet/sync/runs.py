@@ -132,8 +132,10 @@ def _resumable(run: SyncRun) -> SyncRun | None:
     dead = SyncRun.objects.filter(active_key=FULL_RUN).first()
     if dead is None:
         return None
-    if run.pk is None and dead.selection == run.selection and dead.resumes < MOST_RESUMES:
+    is_same = dead.selection == run.selection and dead.notifies == run.notifies
+    if run.pk is None and is_same and dead.resumes < MOST_RESUMES:
         dead.resumes += 1
+        dead.options = run.options
         return dead
     died_too_often = dead.resumes >= MOST_RESUMES
     dead.status = SyncRun.Status.FAILED if died_too_often else SyncRun.Status.INTERRUPTED

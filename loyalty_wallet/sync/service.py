@@ -54,8 +54,8 @@ def sync_wallet_passes(  # noqa: PLR0913
     Without a selection: everything that is due, after a look for changes that nobody announced.
     `limit` caps the passes, `max_seconds` the time in which new cards are begun, `max_attempts`
     the attempts of a card. `force` sends what is unchanged, `notify` lets Google tell customers.
-    `run` is a queued run to carry out: its own selection and trigger hold. `on_open` is called
-    with the run when everything to do is marked. The first KeyboardInterrupt or `stop_on` ends the
+    `run` is a queued run to carry out: its own selection, trigger and options hold. `on_open` is
+    called with the run when everything to do is marked. The first KeyboardInterrupt or `stop_on` ends the
     run in order, a second one at once. With `audits` the run also compares the next part of all
     passes.
 
@@ -70,14 +70,16 @@ def sync_wallet_passes(  # noqa: PLR0913
             trigger=trigger,
             requested_by=requested_by,
             selection=selection.checked().as_json(),
+            options=_options(force=force, notify=notify),
             retry_of=retry_of,
         )
     else:
         selection = Selection.from_json(run.selection)
     orders = Orders(
+        # A queued run has marked its passes as forced when it was queued: once is enough.
         force=force,
         audits=audits,
-        notify=notify,
+        notify=run.notifies,
         limit=limit,
         max_seconds=max_seconds,
         max_attempts=max_attempts,
@@ -107,11 +109,12 @@ def sync_wallet_passes(  # noqa: PLR0913
     return _carry_out(opened, selection, engine, orders, on_open)
 
 
-def queue_wallet_sync(
+def queue_wallet_sync(  # noqa: PLR0913
     selection: Selection,
     *,
     trigger: str,
     force: bool = False,
+    notify: bool = False,
     requested_by: Any = None,
     retry_of: SyncRun | None = None,
 ) -> SyncRun:
@@ -125,6 +128,7 @@ def queue_wallet_sync(
         return SyncRun.objects.create(
             trigger=trigger,
             selection=selection.as_json(),
+            options=_options(force=force, notify=notify),
             requested_by=requested_by,
             retry_of=retry_of,
         )
@@ -136,7 +140,7 @@ def help_with_run(run: SyncRun, *, stop_on: type[BaseException] = KeyboardInterr
     Engine(
         _wallets_for(selection),
         selection.scopes,
-        orders=Orders(stop_on=stop_on),
+        orders=Orders(notify=run.notifies, stop_on=stop_on),
         run=run,
         worker=worker_name(),
     ).drain()
@@ -147,7 +151,9 @@ def resume_dead_run(*, stop_on: type[BaseException] = KeyboardInterrupt) -> Sync
     dead = find_dead_run()
     if dead is None:
         return None
-    return sync_wallet_passes(selection=dead.selection, trigger=dead.trigger, stop_on=stop_on)
+    return sync_wallet_passes(
+        selection=dead.selection, trigger=dead.trigger, notify=dead.notifies, stop_on=stop_on
+    )
 
 
 def sync_card_to_wallets(
@@ -244,6 +250,10 @@ def _carry_out(
         report.duration_seconds or 0,
     )
     return report
+
+
+def _options(*, force: bool, notify: bool) -> dict[str, bool]:
+    return {"force": force, "notify": notify}
 
 
 def _wallets_for(selection: Selection) -> list[Wallet]:

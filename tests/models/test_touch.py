@@ -40,6 +40,17 @@ def test_oldest_moment_is_kept(wallet_pass: WalletPass) -> None:
     assert wallet_pass.desired_revision == 4
 
 
+def test_each_touch_says_when_the_card_last_changed(wallet_pass: WalletPass) -> None:
+    """Unlike `due_at`, `changed_at` follows every change."""
+    long_ago = timezone.now() - timedelta(hours=5)
+    WalletPass.objects.update(due_at=long_ago, changed_at=long_ago)
+    before = timezone.now()
+    touch([wallet_pass.card_key])
+    wallet_pass.refresh_from_db()
+    assert wallet_pass.changed_at is not None
+    assert abs(wallet_pass.changed_at - before) < timedelta(seconds=5)
+
+
 def test_set_aside_pass_is_taken_up_again(wallet_pass: WalletPass) -> None:
     """A changed card deserves a new start: the pass is due, and its failing runs count from 0."""
     WalletPass.objects.update(state=WalletPass.State.SET_ASIDE, failing_runs=24)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db.models import Q
+from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import DeferredError
@@ -143,3 +144,33 @@ def test_an_order_to_send_again_outlives_the_record_of_who_holds_the_pass(
 
     assert sync_wallet_passes().cards["synced"] == 1
     assert len(google.requests_for(card.google_object_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempts", "was_tried"),
+    [
+        (JobOutcome.UPDATED, 1, True),
+        (JobOutcome.UNCHANGED, 0, True),
+        (JobOutcome.FAILED, 4, True),
+        (JobOutcome.FAILED, 0, True),
+        (JobOutcome.DEFERRED, 1, True),
+        (JobOutcome.DEFERRED, 0, False),
+        (JobOutcome.RELEASED, 0, False),
+    ],
+)
+def test_when_a_pass_was_tried_is_on_record(
+    right_cards: MakeCards, outcome: JobOutcome, attempts: int, was_tried: bool
+) -> None:
+    """Each attempt is one, and so is a card that cannot be rendered; a deferral untried is none."""
+    (card,) = right_cards(1)
+    card.record("earn", points=5)
+    WalletPass.objects.update(tried_at=None)
+    _, job = claim_one()
+    job.attempts = attempts
+    job.finish(outcome)
+    record(job)
+
+    tried_at = pass_of(card).tried_at
+    assert (tried_at is not None) == was_tried
+    if tried_at is not None:
+        assert abs(tried_at - timezone.now()) < timedelta(seconds=5)

@@ -25,8 +25,10 @@ from loyalty_wallet.models import (
     SyncState,
     WalletPass,
 )
+from loyalty_wallet.models.runs import FULL_RUN
 from loyalty_wallet.sync import (
     Selection,
+    help_with_run,
     preview_sync,
     queue_wallet_sync,
     sync_wallet_passes,
@@ -564,6 +566,62 @@ class TestEndings:
         assert [entry.resource_id for entry in google.object_requests] == [
             cards[1].google_object_id
         ]
+
+    @pytest.mark.parametrize("notify", [False, True])
+    def test_a_queued_run_notifies_customers_only_where_that_was_asked_for(
+        self, google: GoogleEmulator, right_cards: MakeCards, notify: bool
+    ) -> None:
+        """The wish is on record with the run, for whichever worker carries it out."""
+        (card,) = right_cards(1)
+        card.record("earn", points=5)
+        run = queue_wallet_sync(
+            Selection.of_cards([card.key]), trigger=SyncRun.Trigger.ADMIN, notify=notify
+        )
+
+        sync_wallet_passes(run=SyncRun.objects.get(pk=run.pk))
+
+        (entry,) = google.object_requests
+        assert ("notifyPreference" in entry.body) == notify
+
+    def test_a_worker_that_helps_notifies_like_the_one_that_leads(
+        self, google: GoogleEmulator, right_cards: MakeCards
+    ) -> None:
+        """What customers are told does not depend on which worker takes their card."""
+        (card,) = right_cards(1)
+        card.record("earn", points=5)
+        run = SyncRun.objects.create(
+            status=SyncRun.Status.RUNNING,
+            started_at=timezone.now(),
+            selection=Selection.of_cards([card.key]).as_json(),
+            options={"force": False, "notify": True},
+        )
+
+        help_with_run(run)
+
+        (entry,) = google.object_requests
+        assert entry.body["notifyPreference"] == "NOTIFY_ON_UPDATE"
+
+    def test_a_quiet_run_does_not_resume_one_that_notified(
+        self, google: GoogleEmulator, right_cards: MakeCards
+    ) -> None:
+        """The schedule that finds a dead run with other orders closes it and goes its own way."""
+        (card,) = right_cards(1)
+        card.record("earn", points=5)
+        dead = SyncRun.objects.create(
+            status=SyncRun.Status.RUNNING,
+            active_key=FULL_RUN,
+            started_at=timezone.now(),
+            selection=Selection().as_json(),
+            options={"force": False, "notify": True},
+        )
+
+        report = sync_wallet_passes()
+
+        assert report.run_id != dead.pk
+        dead.refresh_from_db()
+        assert dead.status == SyncRun.Status.INTERRUPTED
+        (entry,) = google.object_requests
+        assert "notifyPreference" not in entry.body
 
 
 class TestPreview:
