@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
@@ -25,16 +25,18 @@ S = TypeVar("S", bound=Server)
 
 
 def installed(kind: type[S], **finder: Any) -> S:
-    """Return a server of this kind, or skip the test and say what to install.
-
-    In CI a test that quietly never runs is a failure.
-    """
+    """Return a server of this kind, or skip the test and say what to install."""
     try:
         return kind(**finder)
     except ServerNotInstalledError as error:
-        if is_ci():
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+        skip_or_fail(str(error))
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test; in CI a test that quietly never runs is a failure."""
+    if is_ci():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 _started: list[Server] = []
