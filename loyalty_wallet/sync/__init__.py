@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from .outbox import connect, issue, touch
 from .preview import preview_sync
+from .realtime import deliver_due_card, sync_card_to_wallets
 from .report import SyncReport
 from .selection import Selection
 from .service import (
-    deliver_due_card,
     help_with_run,
     queue_wallet_sync,
     resume_dead_run,
-    sync_card_to_wallets,
     sync_wallet_passes,
 )
 

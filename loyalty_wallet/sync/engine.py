@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from django.db.models import Q
 
@@ -136,6 +136,24 @@ class Engine:
     def untried_wallets(self) -> tuple[str, ...]:
         """The wallets that were stopped before a single request could be made."""
         return tuple(share.wallet.alias for share in self.shares if not share.was_tried)
+
+    @property
+    def stop_reasons(self) -> str:
+        """What stopped wallets, for people: a line for each of them."""
+        return "\n".join(
+            f"{alias}: {error.code}: {error.message}" for alias, error in self.stopped_by.items()
+        )
+
+    def status_after(self, cards: Mapping[str, int]) -> SyncRun.Status:
+        """`failed` when nothing came through though something should have, `partial` for some."""
+        if self.is_cancelled:
+            return SyncRun.Status.INTERRUPTED
+        is_short = bool(cards["failed"] or cards["deferred"] or cards["left"] or self.stopped_by)
+        if not is_short:
+            return SyncRun.Status.SUCCEEDED
+        if cards["synced"] or cards["unchanged"]:
+            return SyncRun.Status.PARTIAL
+        return SyncRun.Status.FAILED
 
     def count_left(self) -> int:
         """Count the cards that a run which ended early did not come to."""

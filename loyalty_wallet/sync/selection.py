@@ -14,6 +14,7 @@ from ..exceptions import SelectionError
 from ..models import SyncFailure, SyncRun, WalletPass
 from ..registry import get_wallets
 from ..sources import get_card_source
+from ..wallets.base import Wallet
 from .outbox import in_chunks, mark_due
 
 
@@ -92,6 +93,11 @@ class Selection:
     def is_full(self) -> bool:
         """Whether it may concern any card: only one such run goes at a time."""
         return self.kind is not Kind.CARDS
+
+    @property
+    def wallets(self) -> list[Wallet]:
+        """The configured wallets that it may concern."""
+        return [wallet for alias, wallet in get_wallets().items() if self.wallet in ("", alias)]
 
     def checked(self) -> Self:
         """Return the selection if what it names exists. Raises SelectionError."""

@@ -1,4 +1,4 @@
-"""The one way in: every door of the package syncs through these two functions."""
+"""The one way in for runs: every door of the package syncs through these functions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from django.utils import timezone
 from ..exceptions import RunActiveError
 from ..models import SyncRun
 from ..redaction import redact
-from ..registry import get_wallets
-from ..wallets.base import Wallet
 from .audit import audit
 from .discovery import discover
 from .engine import Engine
 from .failpoints import failpoint
 from .orders import Orders, Progress
 from .reminders import remind
-from .report import CardFailure, SyncReport, count_cards, count_jobs, wallet_counts
+from .report import SyncReport, count_cards
 from .runs import OpenRun, find_dead_run, worker_name
 from .selection import Kind, Selection
-from .threads import shared_thread
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -86,7 +83,7 @@ def sync_wallet_passes(  # noqa: PLR0913
         stop_on=stop_on,
     )
     # Before the run is opened: misspelt settings must not leave one behind.
-    wallets = _wallets_for(selection)
+    wallets = selection.wallets
     while True:
         try:
             opened = OpenRun.begin(run, is_full=selection.is_full)
@@ -138,7 +135,7 @@ def help_with_run(run: SyncRun, *, stop_on: type[BaseException] = KeyboardInterr
     """Drain the selection of a run that another worker leads; that one closes it."""
     selection = Selection.from_json(run.selection)
     Engine(
-        _wallets_for(selection),
+        selection.wallets,
         selection.scopes,
         orders=Orders(notify=run.notifies, stop_on=stop_on),
         run=run,
@@ -153,65 +150,6 @@ def resume_dead_run(*, stop_on: type[BaseException] = KeyboardInterrupt) -> Sync
         return None
     return sync_wallet_passes(
         selection=dead.selection, trigger=dead.trigger, notify=dead.notifies, stop_on=stop_on
-    )
-
-
-def sync_card_to_wallets(
-    card_key: str, *, wallet: str | None = None, notify: bool = False
-) -> SyncReport:
-    """Bring one card up to date at once in each of its wallets, without a run on record.
-
-    A pass that another worker holds is left to it: it sees the change and delivers it. What
-    fails stays due for the next run. Never raises for a provider's fault. Raises SelectionError
-    for a wallet that is not configured.
-    """
-    selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
-    selection.mark_due()
-    return _deliver_now(selection, Orders(notify=notify))
-
-
-def deliver_due_card(card_key: str) -> SyncReport:
-    """Deliver what of one card is due: a burst of changes costs one delivery, the last one."""
-    return _deliver_now(Selection.of_cards([card_key]), Orders())
-
-
-def _deliver_now(selection: Selection, orders: Orders) -> SyncReport:
-    started_at = timezone.now()
-    started = time.monotonic()
-    engine = Engine(
-        _wallets_for(selection),
-        selection.scopes,
-        orders=orders,
-        run=None,
-        worker=worker_name(),
-        thread=shared_thread(),
-    )
-    engine.drain()
-    failures = [
-        CardFailure(
-            job.row.card_key,
-            alias,
-            job.failure.code,
-            job.attempts,
-            job.failure.http_status,
-            job.failure.message,
-        )
-        for alias, job in engine.unsuccessful
-    ]
-    cards = count_jobs((job for _, job in engine.kept), left=engine.count_left())
-    return SyncReport(
-        run_id=None,
-        status=str(_status(cards, engine)),
-        trigger=str(SyncRun.Trigger.API),
-        started_at=started_at,
-        finished_at=timezone.now(),
-        duration_seconds=time.monotonic() - started,
-        cards=cards,
-        wallets=wallet_counts({share.wallet.alias: share.counts for share in engine.shares}),
-        failed_card_ids=tuple(dict.fromkeys(failure.card_id for failure in failures)),
-        failures=tuple(failures),
-        error=_stop_reasons(engine),
-        untried_wallets=engine.untried_wallets,
     )
 
 
@@ -236,9 +174,9 @@ def _carry_out(
         raise
     cards = count_cards(run, left=engine.count_left())
     cancelled = "Cancelled." if engine.is_cancelled else ""
-    error = "\n".join(filter(None, (error, cancelled, _stop_reasons(engine))))
+    error = "\n".join(filter(None, (error, cancelled, engine.stop_reasons)))
     failpoint("closing_run")
-    opened.close(_status(cards, engine), error=error, card_counts=cards)
+    opened.close(engine.status_after(cards), error=error, card_counts=cards)
     report = SyncReport.of_run(
         run, was_stopped_early=engine.is_stopped, untried_wallets=engine.untried_wallets
     )
@@ -256,10 +194,6 @@ def _options(*, force: bool, notify: bool) -> dict[str, bool]:
     return {"force": force, "notify": notify}
 
 
-def _wallets_for(selection: Selection) -> list[Wallet]:
-    return [wallet for alias, wallet in get_wallets().items() if selection.wallet in ("", alias)]
-
-
 def _discover(*, audits: bool) -> str:
     try:
         discover()
@@ -271,24 +205,6 @@ def _discover(*, audits: bool) -> str:
         logger.exception("The card source could not say what has changed.")
         return f"Discovery failed: {type(error).__name__}: {error}"
     return ""
-
-
-def _status(cards: Mapping[str, int], engine: Engine) -> SyncRun.Status:
-    """`failed` when nothing came through though something should have, `partial` for some."""
-    if engine.is_cancelled:
-        return SyncRun.Status.INTERRUPTED
-    is_short = bool(cards["failed"] or cards["deferred"] or cards["left"] or engine.stopped_by)
-    if not is_short:
-        return SyncRun.Status.SUCCEEDED
-    if cards["synced"] or cards["unchanged"]:
-        return SyncRun.Status.PARTIAL
-    return SyncRun.Status.FAILED
-
-
-def _stop_reasons(engine: Engine) -> str:
-    return "\n".join(
-        f"{alias}: {error.code}: {error.message}" for alias, error in engine.stopped_by.items()
-    )
 
 
 def _skipped(run: SyncRun, error: RunActiveError) -> SyncReport:
