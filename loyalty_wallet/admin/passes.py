@@ -33,7 +33,21 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
     show_full_result_count = False
     list_per_page = 50
     fieldsets = (
-        (None, {"fields": ("status", "card", "wallet", "program_key", "remote_id", "presence")}),
+        (
+            None,
+            {
+                "fields": (
+                    "status",
+                    "card",
+                    "wallet",
+                    "program_key",
+                    "remote_id",
+                    "presence",
+                    "presence_source",
+                    "presence_at",
+                )
+            },
+        ),
         (
             _("Delivery"),
             {

@@ -1,4 +1,6 @@
-"""The tables: what a shop has (cards), what phones have (passes, apple), what the sync did (runs)."""
+"""The tables: what a shop has (cards), what phones have (passes, apple, google), what we did about
+it (runs, audits).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from .apple import (
     ApplePassType,
     AppleRegistration,
 )
+from .audits import WalletAudit
 from .cards import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
+from .google import GoogleCallback
 from .passes import DatabaseNow, WalletPass, WalletProgram
 from .runs import SyncAlert, SyncBatch, SyncFailure, SyncRun, SyncState, WalletLimit
 
@@ -18,6 +22,7 @@ __all__ = [
     "ApplePassType",
     "AppleRegistration",
     "DatabaseNow",
+    "GoogleCallback",
     "LoyaltyCard",
     "LoyaltyProgram",
     "LoyaltyTransaction",
@@ -26,6 +31,7 @@ __all__ = [
     "SyncFailure",
     "SyncRun",
     "SyncState",
+    "WalletAudit",
     "WalletLimit",
     "WalletPass",
     "WalletProgram",

@@ -82,6 +82,14 @@ class WalletPass(models.Model):
         REMOVED = "removed", _("removed")
         UNKNOWN = "unknown", _("unknown")
 
+    class PresenceSource(models.TextChoices):
+        """How we know. A callback or a registration says more than what an answer mentions."""
+
+        CALLBACK = "callback", _("the provider's callback")
+        REGISTRATION = "registration", _("a phone's registration")
+        ANSWER = "answer", _("the provider's answer")
+        AUDIT = "audit", _("an audit")
+
     class State(models.TextChoices):
         ACTIVE = "active", _("active")
         VOIDED = "voided", _("voided")
@@ -106,6 +114,10 @@ class WalletPass(models.Model):
     presence = models.CharField(
         _("presence"), max_length=10, choices=Presence.choices, default=Presence.UNKNOWN
     )
+    presence_source = models.CharField(
+        _("known from"), max_length=12, choices=PresenceSource.choices, blank=True
+    )
+    presence_at = models.DateTimeField(_("known since"), null=True, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

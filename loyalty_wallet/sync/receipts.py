@@ -61,7 +61,9 @@ def drop_device(push_token: str, known_since: datetime, using: str) -> None:
     held = list(passes.filter(registrations__device__in=gone).values_list("pk", flat=True))
     gone.delete()
     passes.filter(pk__in=held, registrations__isnull=True).update(
-        presence=WalletPass.Presence.REMOVED
+        presence=WalletPass.Presence.REMOVED,
+        presence_source=WalletPass.PresenceSource.ANSWER,
+        presence_at=known_since,
     )
 
 

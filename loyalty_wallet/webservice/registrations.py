@@ -149,4 +149,8 @@ def _counter(pass_type: str) -> int:
 
 def _set_presence(wallet_pass: WalletPass, presence: WalletPass.Presence) -> None:
     passes = WalletPass.objects.filter(pk=wallet_pass.pk).exclude(presence=presence)
-    passes.update(presence=presence)
+    passes.update(
+        presence=presence,
+        presence_source=WalletPass.PresenceSource.REGISTRATION,
+        presence_at=timezone.now(),
+    )

@@ -95,6 +95,7 @@ def _fill(passes: int, due: int) -> None:
         "program_key": "'coffee'",
         "card_label": "'CARD-' || lpad(n::text, 7, '0')",
         "presence": "'unknown'",
+        "presence_source": "''",
         "state": "'active'",
         "created_at": "now()",
         "due_at": f"CASE WHEN n % {passes // due} = 0 THEN now() - n * interval '1 ms' END",
