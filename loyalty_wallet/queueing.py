@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,8 +24,14 @@ MOST_MESSAGES = 100
 """Cards of one change that are pushed in real time; an import of more is left to the next run."""
 REST_SECONDS = 30
 """How long no message is tried after the broker has refused one: no request waits for it twice."""
+PING_SECONDS = 1.0
+"""How long workers are given to answer; a page that asks waits no longer, whatever the broker does."""
+REMEMBERED_SECONDS = 5
+"""How long what workers answered is taken for true."""
 
 _broker_is_down_until = 0.0
+_last_ping: tuple[str, float, bool] | None = None
+"""The broker that was asked, when, and whether a worker answered."""
 
 
 def connect() -> None:
@@ -39,6 +46,23 @@ def has_broker() -> bool:
     from celery import current_app
 
     return bool(current_app.conf.broker_url)
+
+
+def has_live_worker() -> bool:
+    """Say whether a Celery worker answers within a second; the answer holds for a few seconds.
+
+    False also when there is no broker, or when it does not answer.
+    """
+    if not has_broker():
+        return False
+    from celery import current_app
+
+    global _last_ping
+    broker = str(current_app.conf.broker_url)
+    now = time.monotonic()
+    if _last_ping is None or _last_ping[0] != broker or now > _last_ping[1] + REMEMBERED_SECONDS:
+        _last_ping = (broker, now, _ping())
+    return _last_ping[2]
 
 
 def enqueue_run(run: SyncRun) -> None:
@@ -58,6 +82,30 @@ def wake_workers(run: SyncRun, count: int) -> None:
     """Ask `count` more workers to help with a run that is going."""
     for _ in range(count if has_broker() else 0):
         _publish(DRAIN_RUN, run.pk)
+
+
+def _ping() -> bool:
+    answers: list[Any] = []
+
+    def ask() -> None:
+        from celery import current_app
+
+        try:
+            with current_app.connection_for_write(connect_timeout=PING_SECONDS) as connection:
+                answers.extend(
+                    current_app.control.ping(
+                        timeout=PING_SECONDS * 0.9, limit=1, connection=connection
+                    )
+                    or ()
+                )
+        except Exception as error:
+            logger.warning("The workers could not be asked: %s.", type(error).__name__)
+
+    # Not every transport has a time limit of its own for each step: a thread can be left behind.
+    thread = threading.Thread(target=ask, daemon=True, name="loyalty-wallet-ping")
+    thread.start()
+    thread.join(PING_SECONDS)
+    return bool(answers)
 
 
 def _wake_for_cards(*, card_keys: list[str], **_: Any) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.conf import settings as django_settings
 from django.db import connection
 
+from loyalty_wallet import queueing
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, SyncRun
 from tests.servers.kinds import RedisServer
@@ -130,3 +132,13 @@ def test_a_queued_run_is_carried_out_by_a_worker(
     run = wait_for(lambda: SyncRun.objects.filter(pk=queued["run_id"], status="succeeded").first())
     assert run.card_counts["synced"] == 1
     assert balance_at(google, cards[0]) == 5
+
+
+def test_a_living_worker_answers(
+    redis_server: RedisServer, worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages and monitors learn whether anybody takes what is enqueued."""
+    monkeypatch.setattr(queueing, "_last_ping", None)
+    monkeypatch.setattr(queueing, "REMEMBERED_SECONDS", 0)
+    monkeypatch.setattr(current_app.conf, "broker_url", redis_server.url)
+    assert wait_for(queueing.has_live_worker)
