@@ -216,7 +216,7 @@ def _explain(run: SyncRun) -> list[Any]:
     status = SyncRun.Status(run.status)
     lines = [line for line in run.error.splitlines() if line]
     lines += [words.remedy(code) for code in stop_codes(run.error)]
-    if words.is_stalled(run):
+    if run.is_stalled:
         return [*lines, _STALLED]
     if status == SyncRun.Status.QUEUED:
         waits = _("It has been waiting for a worker for %(age)s.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
@@ -18,7 +18,6 @@ from ..models import SyncRun, WalletPass
 from ..sync.selection import Kind, Selection
 
 NOTHING = "-"
-STALLED_AFTER = timedelta(minutes=5)
 MOST_KEYS_IN_COMMAND = 20
 
 GOOD, WAITING, BAD, IDLE = "good", "waiting", "bad", "idle"
@@ -117,16 +116,8 @@ def pass_status(row: WalletPass) -> SafeString:
     return badge(_("due since %(age)s") % {"age": age(row.due_at)}, WAITING, title=title)
 
 
-def is_stalled(run: SyncRun) -> bool:
-    """Say whether a running run has given no sign of life for too long."""
-    if run.status != SyncRun.Status.RUNNING:
-        return False
-    seen_at = run.heartbeat_at or run.started_at
-    return seen_at is not None and seen_at < timezone.now() - STALLED_AFTER
-
-
 def run_status(run: SyncRun) -> SafeString:
-    if is_stalled(run):
+    if run.is_stalled:
         seen_at = run.heartbeat_at or run.started_at
         title = _("No sign of life since %(moment)s") % {
             "moment": exactly(seen_at) if seen_at else NOTHING

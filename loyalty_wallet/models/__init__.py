@@ -1,5 +1,5 @@
 """The tables: what a shop has (cards), what phones have (passes, apple, google), what we did about
-it (runs, audits).
+it (runs, audits, probes).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .audits import WalletAudit
 from .cards import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
 from .google import GoogleCallback
 from .passes import DatabaseNow, WalletPass, WalletProgram
+from .probes import WalletProbe
 from .runs import SyncAlert, SyncBatch, SyncFailure, SyncRun, SyncState, WalletLimit
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "WalletAudit",
     "WalletLimit",
     "WalletPass",
+    "WalletProbe",
     "WalletProgram",
 ]

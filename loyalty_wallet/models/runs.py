@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .passes import WalletPass
 
 FULL_RUN = "full"
 """The `active_key` of a run over everything that is due: the table takes only one at a time."""
+STALLED_AFTER = timedelta(minutes=5)
+"""Ten missed signs of life."""
 
 
 class SyncRun(models.Model):
@@ -103,6 +107,14 @@ class SyncRun(models.Model):
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it is on record as running, but has given no sign of life for too long."""
+        if self.status != self.Status.RUNNING:
+            return False
+        seen_at = self.heartbeat_at or self.started_at
+        return seen_at is not None and seen_at < timezone.now() - STALLED_AFTER
 
 
 class SyncBatch(models.Model):

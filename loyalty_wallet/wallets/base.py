@@ -128,6 +128,8 @@ class Wallet(ABC):
     in flight, `timeout_seconds` the whole of one attempt: connect, send, wait and read.
     """
 
+    provider: ClassVar[str] = ""
+    """Whose wallet it is: `google`, `apple`."""
     count_names: ClassVar[tuple[str, ...]]
     """What a report says of this wallet."""
     counted_as: ClassVar[Mapping[str, str]] = {}
@@ -183,6 +185,10 @@ class Wallet(ABC):
     def check(self) -> list[str]:
         """Return what is wrong with the configuration, without any network."""
         return []
+
+    def expires_at(self) -> datetime | None:
+        """Return when its certificate ends, without any network; None for none that can be read."""
+        return None
 
 
 def canonical_json(payload: Payload) -> bytes:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -67,15 +68,17 @@ class Certificates:
         While files are being replaced, and their parts do not belong together, the last good one
         serves on. Raises MisconfiguredError.
         """
-        with self._lock:
-            if self._found is None or time.monotonic() >= self._read_at + REREAD_SECONDS:
-                self._reread()
-            found = self._found
+        found = self._current()
         if not isinstance(found, Identity):
             # A copy: callers in several threads must not share one traceback.
             raise MisconfiguredError(str(found)) from found
         found.check_dates()
         return found
+
+    def expires_at(self) -> datetime | None:
+        """Return when the first certificate ends, also if that is past; None if there is none."""
+        found = self._current()
+        return found.expires_at if isinstance(found, Identity) else None
 
     def check(self) -> list[str]:
         """Return what is wrong, without any network."""
@@ -84,6 +87,12 @@ class Certificates:
         except MisconfiguredError as error:
             return [str(error)]
         return []
+
+    def _current(self) -> Identity | MisconfiguredError | None:
+        with self._lock:
+            if self._found is None or time.monotonic() >= self._read_at + REREAD_SECONDS:
+                self._reread()
+            return self._found
 
     def _reread(self) -> None:
         self._read_at = time.monotonic()

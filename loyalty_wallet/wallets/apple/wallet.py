@@ -52,6 +52,7 @@ class AppleWallet(Wallet):
     `remind_after_seconds`, `reminders` times at most. Apple publishes no limit on pushes.
     """
 
+    provider = "apple"
     count_names = ("updated", "unchanged", "failed", "deferred", "attempts", "pushes")
     counted_as = {"pushes": "requests"}
     is_published = True
@@ -167,6 +168,9 @@ class AppleWallet(Wallet):
 
     def check(self) -> list[str]:
         return self.certificates.check()
+
+    def expires_at(self) -> datetime | None:
+        return self.certificates.expires_at()
 
 
 def _check_web_service_url(url: str) -> None:

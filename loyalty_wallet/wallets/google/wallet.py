@@ -45,6 +45,7 @@ class GoogleWallet(Wallet):
     Google publishes a limit of 20 requests per second and advises a timeout of 10 s (Wallet FAQ).
     """
 
+    provider = "google"
     count_names = (
         "created",
         "updated",

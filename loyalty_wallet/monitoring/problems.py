@@ -1,0 +1,183 @@
+"""What of a status is wrong, how bad that is, and what to do about it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from .status import Status, WalletStatus
+
+EXPIRES_SOON_DAYS = 30
+OLDEST_SECONDS = 2 * 60 * 60
+"""For how long a card may be wrong before somebody should look."""
+MISSED_INTERVALS = 2
+"""Runs that may fail to come through before customers are let down."""
+
+
+class Level(StrEnum):
+    """How bad it is, from well to worst."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+_WORST_FIRST = list(reversed(Level))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong. `text` may name cards and files: it is for operators alone."""
+
+    code: str
+    """For machines; never changes."""
+    level: Level
+    text: str
+    remedy: str = ""
+    wallet: str = ""
+
+
+def find_problems(status: Status) -> list[Problem]:
+    """Return what is wrong, the worst first."""
+    found = [*_of_everything(status), *_of_runs(status)]
+    for wallet in status.wallets:
+        found += _of_wallet(wallet)
+    return sorted(found, key=lambda problem: _WORST_FIRST.index(problem.level))
+
+
+def _of_everything(status: Status) -> Iterator[Problem]:
+    if status.settings_problem:
+        yield Problem(
+            code="settings",
+            level=Level.DOWN,
+            text=status.settings_problem,
+            remedy=_("Correct LOYALTY_WALLET in the settings, then run: manage.py check"),
+        )
+    configured = [wallet for wallet in status.wallets if wallet.is_configured]
+    is_hopeless = not any(wallet.is_usable for wallet in status.wallets)
+    if is_hopeless and (configured or status.due):
+        yield Problem(
+            code="no_usable_wallet",
+            level=Level.DOWN,
+            text=_("No wallet can be delivered to."),
+            remedy=_("Run: manage.py wallet_doctor"),
+        )
+    oldest = status.oldest_seconds
+    if oldest is not None and oldest > OLDEST_SECONDS:
+        yield Problem(
+            code="oldest_due",
+            level=Level.DEGRADED,
+            text=_("A card has been wrong for %(minutes)d minutes.") % {"minutes": oldest // 60},
+            remedy=_("Run: manage.py sync_wallet_passes"),
+        )
+    for alert in status.alerts:
+        yield Problem(
+            code=alert.code,
+            level=Level.DEGRADED,
+            text=_("Alert %(code)s: %(value)g, more than %(threshold)g.")
+            % {"code": alert.code, "value": alert.value, "threshold": alert.threshold},
+        )
+
+
+def _of_runs(status: Status) -> Iterator[Problem]:
+    patience = MISSED_INTERVALS * status.interval_seconds
+    age = status.last_success_age_seconds
+    is_overdue = age is None or age > patience
+    oldest = status.oldest_seconds
+    if is_overdue and oldest is not None and oldest > patience:
+        yield Problem(
+            code="no_successful_run",
+            level=Level.DOWN,
+            text=_("No run has come through for %(minutes)d minutes, and cards wait.")
+            % {"minutes": (oldest if age is None else age) // 60},
+            remedy=_("Run: manage.py sync_wallet_passes"),
+        )
+    elif is_overdue and (status.last_run is not None or status.due):
+        yield Problem(
+            code="no_recent_run",
+            level=Level.DEGRADED,
+            text=_("No run has come through lately; one is expected every %(minutes)d minutes.")
+            % {"minutes": status.interval_seconds // 60},
+            remedy=_("See that cron, or Celery beat and a worker, are running."),
+        )
+    if status.is_stalled and status.running is not None:
+        yield Problem(
+            code="stalled_run",
+            level=Level.DEGRADED,
+            text=_("Run %(number)s has given no sign of life for minutes.")
+            % {"number": status.running.pk},
+            remedy=_("Run: manage.py sync_wallet_passes"),
+        )
+    if status.schedule.is_installed and not status.schedule.is_enabled:
+        yield Problem(
+            code="schedule_disabled",
+            level=Level.DEGRADED,
+            text=_("The schedule of the sync is turned off."),
+            remedy=_("Enable its periodic task in the admin."),
+        )
+
+
+def _of_wallet(wallet: WalletStatus) -> Iterator[Problem]:
+    alias = wallet.alias
+    if not wallet.is_configured and wallet.due:
+        yield Problem(
+            code="not_configured",
+            level=Level.DEGRADED,
+            wallet=alias,
+            text=_("%(count)d passes wait for the wallet %(wallet)s, which is not configured.")
+            % {"count": wallet.due, "wallet": alias},
+            remedy=_("Add it to LOYALTY_WALLET['WALLETS'], or take it from the programs."),
+        )
+    if wallet.problem:
+        yield Problem(
+            code="misconfigured",
+            level=Level.DEGRADED,
+            wallet=alias,
+            text=f"{alias}: {wallet.problem}",
+            remedy=_("Correct its OPTIONS, then run: manage.py check"),
+        )
+    elif wallet.days_left is not None and wallet.days_left < EXPIRES_SOON_DAYS:
+        yield Problem(
+            code="expires_soon",
+            level=Level.DEGRADED,
+            wallet=alias,
+            text=_("%(wallet)s: the certificate ends in %(days)d days.")
+            % {"wallet": alias, "days": wallet.days_left},
+            remedy=_("Renew it and put the new one in place of the file; no restart is needed."),
+        )
+    if wallet.is_breaker_open:
+        yield Problem(
+            code="breaker_open",
+            level=Level.DEGRADED,
+            wallet=alias,
+            text=_("%(wallet)s: the last run gave up, the provider was down.") % {"wallet": alias},
+            remedy=_("Wait: the next run tries again."),
+        )
+    yield from _of_probe(wallet)
+
+
+def _of_probe(wallet: WalletStatus) -> Iterator[Problem]:
+    probe = wallet.probe
+    if probe is None or not wallet.is_usable:
+        return
+    if probe.is_reachable is False:
+        yield Problem(
+            code="unreachable",
+            level=Level.DEGRADED,
+            wallet=wallet.alias,
+            text=_("%(wallet)s: the provider cannot be reached.") % {"wallet": wallet.alias},
+            remedy=_("Check DNS, firewall, proxy and TLS of this machine."),
+        )
+    elif probe.is_authorised is False:
+        yield Problem(
+            code="not_authorised",
+            level=Level.DEGRADED,
+            wallet=wallet.alias,
+            text=_("%(wallet)s: the provider refuses us.") % {"wallet": wallet.alias},
+            remedy=_("Run: manage.py wallet_doctor --online"),
+        )
