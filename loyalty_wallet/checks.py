@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from .conf import DEFAULT_CARD_SOURCE, get_conf
 from .registry import build_wallet
@@ -23,6 +24,7 @@ def register() -> None:
     checks.register(check_settings, TAG)
     checks.register(check_card_source, TAG)
     checks.register(check_wallets, TAG)
+    checks.register(check_alert_handlers, TAG)
 
 
 def check_settings(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
@@ -98,3 +100,26 @@ def check_card_source(app_configs: Any = None, **_: Any) -> Sequence[checks.Chec
             )
         ]
     return []
+
+
+def check_alert_handlers(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
+    """E005: an alert handler cannot be called."""
+    try:
+        handlers = get_conf().alert_handlers
+    except ImproperlyConfigured:
+        return []
+    found: list[checks.CheckMessage] = []
+    for path in handlers:
+        try:
+            problem = "" if callable(import_string(path)) else f"{path} cannot be called."
+        except ImportError as error:
+            problem = str(error)
+        if problem:
+            found.append(
+                checks.Error(
+                    f"LOYALTY_WALLET['ALERT_HANDLERS']: {problem}",
+                    hint="Name functions that take one Alert, or remove the entry.",
+                    id="loyalty_wallet.E005",
+                )
+            )
+    return found

@@ -64,6 +64,14 @@ class Conf:
     """Length of a run above which it raises an alert."""
     alert_failed_cards: int = 10
     """Number of failed cards above which a run raises an alert."""
+    alert_oldest_due_seconds: float = 7200
+    """How long a card may be wrong before that is an alert."""
+    run_interval: timedelta = timedelta(hours=1)
+    """How often the sync is scheduled; no success for two of these is an alert."""
+    alert_mail: bool = False
+    """Mail alerts to ADMINS."""
+    alert_handlers: tuple[str, ...] = ()
+    """Dotted paths of callables that are called with each `Alert`."""
 
     @classmethod
     def from_setting(cls, setting: Mapping[str, Any]) -> Conf:
@@ -83,6 +91,8 @@ class Conf:
                 raise ImproperlyConfigured(f"{SETTING}[{name.upper()!r}] must be {rule}.")
         if "retry_delays" in values:
             values["retry_delays"] = tuple(values["retry_delays"])
+        if "alert_handlers" in values:
+            values["alert_handlers"] = tuple(values["alert_handlers"])
         return cls(**values)
 
 
@@ -171,4 +181,19 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
     ("alert_failure_rate", lambda value: _is_number(value) and 0 <= value <= 1, "from 0 to 1"),
     ("alert_duration_seconds", lambda value: _is_number(value) and value >= 0, "0 or more"),
     ("alert_failed_cards", lambda value: _is_count(value) and value >= 0, "0 or more"),
+    ("alert_oldest_due_seconds", lambda value: _is_number(value) and value > 0, "positive"),
+    (
+        "run_interval",
+        lambda value: isinstance(value, timedelta) and value > timedelta(0),
+        "a positive timedelta",
+    ),
+    ("alert_mail", lambda value: isinstance(value, bool), "True or False"),
+    (
+        "alert_handlers",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and all(isinstance(path, str) and "." in path for path in value)
+        ),
+        "a list of dotted paths",
+    ),
 ]

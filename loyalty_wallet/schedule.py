@@ -1,4 +1,4 @@
-"""The hourly beat entry for django-celery-beat."""
+"""The beat entries for django-celery-beat: the hourly sync, and what may go with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ NAME = "Sync wallet passes (hourly)"
 EXPIRES_SECONDS = 55 * 60
 """A message that no worker took within the hour is dropped: the next one covers it."""
 
+WATCH = "loyalty.resume_wallet_sync"
+PRUNE = "loyalty.prune_sync_runs"
+
 
 def install_schedule() -> tuple[PeriodicTask, bool]:
     """Make sure that the sync is scheduled; return its entry and whether it is new.
@@ -16,18 +19,38 @@ def install_schedule() -> tuple[PeriodicTask, bool]:
     An entry for the task that exists already is left as it is, whatever an operator made of it.
     A crontab rather than an interval: an interval that is restarted too often never fires.
     """
-    existing = PeriodicTask.objects.filter(task=TASK).order_by("pk").first()
+    return _install(TASK, NAME, expires_seconds=EXPIRES_SECONDS, minute="0")
+
+
+def install_watch() -> list[tuple[PeriodicTask, bool]]:
+    """Let alarms be checked and dead runs be resumed every minute, and old history go every night."""
+    return [
+        _install(WATCH, "Watch wallet syncs (every minute)", expires_seconds=60),
+        _install(
+            PRUNE,
+            "Remove old wallet syncs (daily)",
+            expires_seconds=12 * 60 * 60,
+            minute="30",
+            hour="3",
+        ),
+    ]
+
+
+def _install(
+    task: str, name: str, *, expires_seconds: int, minute: str = "*", hour: str = "*"
+) -> tuple[PeriodicTask, bool]:
+    existing = PeriodicTask.objects.filter(task=task).order_by("pk").first()
     if existing is not None:
         return existing, False
-    hourly, _ = CrontabSchedule.objects.get_or_create(
-        minute="0",
-        hour="*",
+    crontab, _ = CrontabSchedule.objects.get_or_create(
+        minute=minute,
+        hour=hour,
         day_of_week="*",
         day_of_month="*",
         month_of_year="*",
         timezone="UTC",
     )
     entry = PeriodicTask.objects.create(
-        name=NAME, task=TASK, crontab=hourly, expire_seconds=EXPIRES_SECONDS
+        name=name, task=task, crontab=crontab, expire_seconds=expires_seconds
     )
     return entry, True

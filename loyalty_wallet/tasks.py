@@ -6,6 +6,7 @@ message comes back, and the leases in the tables keep a second copy from doing h
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import shared_task
@@ -16,7 +17,10 @@ from .models import SyncRun
 from .queueing import DRAIN_RUN, SYNC_CARD, wake_workers
 from .sync import deliver_due_card, help_with_run, resume_dead_run
 from .sync import sync_wallet_passes as sync
+from .sync.alerts import check_alarms
 from .sync.retention import Retention, prune
+
+logger = logging.getLogger("loyalty_wallet")
 
 RUN_SECONDS = 55 * 60
 """A run ends within the hour and within the broker's visibility timeout."""
@@ -78,7 +82,14 @@ def sync_card(card_key: str) -> None:
     time_limit=RUN_SECONDS + 60,
 )
 def resume_wallet_sync() -> None:
-    """Resume a full run whose process died; meant for every minute, and mostly does nothing."""
+    """Check the alarms and resume a full run whose process died; meant for every minute.
+
+    It mostly does nothing: a few reads.
+    """
+    try:
+        check_alarms()
+    except Exception:
+        logger.exception("The alarms could not be checked.")
     resume_dead_run(stop_on=SoftTimeLimitExceeded)
 
 

@@ -109,3 +109,20 @@ def test_nothing_outside_is_touched(
         [error] = run_checks()
     assert error.id == "loyalty_wallet.E003"
     assert str(missing) in error.msg
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        ("nowhere.page", "No module named 'nowhere'"),
+        ("tests.test_checks.NEW_KEY", "tests.test_checks.NEW_KEY cannot be called."),
+    ],
+)
+def test_an_alert_handler_that_cannot_be_called_is_an_error(
+    settings: Settings, handler: str, words: str
+) -> None:
+    """It would be found out in the first emergency otherwise."""
+    settings.LOYALTY_WALLET = {**google(), "ALERT_HANDLERS": [handler, "builtins.print"]}
+    [error] = run_checks()
+    assert error.id == "loyalty_wallet.E005"
+    assert words in error.msg

@@ -26,6 +26,7 @@ from .ledger import Ledger
 from .orders import Orders, Progress
 from .rendering import Renderer
 from .shares import Share
+from .telling import tell_of_failures
 from .threads import DeliveryThread
 
 logger = logging.getLogger("loyalty_wallet.sync")
@@ -227,6 +228,7 @@ class Engine:
                 share.renderer.remember_delivered_programs(batch)
                 share.bad_targets.note(batch)
                 self._note(share.wallet.alias, batch)
+                tell_of_failures(share.wallet.alias, batch, self._run)
         if is_time:
             self._last_flush = now
 

@@ -46,6 +46,8 @@ class Job:
     requests: int = 0
     outcome: JobOutcome | None = None
     error: DeliveryError | None = None
+    is_recorded: bool = False
+    """What came of it is in the tables; never so when our lease on the pass was lost."""
 
     @property
     def body(self) -> str:

@@ -66,6 +66,8 @@ class Ledger:
                 counts["requests"] = requests
                 self._write_batch(alias, counts)
             failpoint("during_commit")
+        for job in ours:
+            job.is_recorded = True
         for job in jobs:
             job.lease.pks.discard(job.row.pk)
         return counts

@@ -46,17 +46,7 @@ def _deliver_now(selection: Selection, orders: Orders) -> SyncReport:
         thread=shared_thread(),
     )
     engine.drain()
-    failures = [
-        CardFailure(
-            job.row.card_key,
-            alias,
-            job.failure.code,
-            job.attempts,
-            job.failure.http_status,
-            job.failure.message,
-        )
-        for alias, job in engine.unsuccessful
-    ]
+    failures = [CardFailure.of_job(alias, job) for alias, job in engine.unsuccessful]
     cards = count_jobs((job for _, job in engine.kept), left=engine.count_left())
     return SyncReport(
         run_id=None,

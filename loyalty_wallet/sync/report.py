@@ -44,6 +44,18 @@ class CardFailure:
     http_status: int | None
     message: str
 
+    @classmethod
+    def of_job(cls, wallet: str, job: Job) -> CardFailure:
+        failure = job.failure
+        return cls(
+            card_id=job.row.card_key,
+            wallet=wallet,
+            code=failure.code,
+            attempts=job.attempts,
+            http_status=failure.http_status,
+            message=failure.message,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
@@ -121,22 +133,23 @@ class SyncReport:
         return round(self.failed_cards / selected, 4) if selected else 0.0
 
     @property
-    def alerts(self) -> list[dict[str, Any]]:
-        """The thresholds that this run is above."""
+    def measures(self) -> list[tuple[str, float, float]]:
+        """What a run is judged by: code, value and threshold of each alert that it could raise."""
         conf = get_conf()
         selected = self.cards["selected"]
-        measured = (
-            (
-                "failure_rate",
-                self.failed_cards / selected if selected else 0.0,
-                conf.alert_failure_rate,
-            ),
+        rate = self.failed_cards / selected if selected else 0.0
+        return [
+            ("failure_rate", rate, conf.alert_failure_rate),
             ("duration", self.duration_seconds or 0.0, conf.alert_duration_seconds),
             ("failed_cards", self.failed_cards, conf.alert_failed_cards),
-        )
+        ]
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        """The thresholds that this run is above."""
         return [
             {"code": code, "value": round(value, 4), "threshold": threshold}
-            for code, value, threshold in measured
+            for code, value, threshold in self.measures
             if value > threshold
         ]
 

@@ -99,13 +99,16 @@ class OpenRun:
         SyncRun.objects.filter(pk=self.run.pk).update(heartbeat_at=DatabaseNow())
         return self._lease is None or self._lease.renew()
 
-    def close(self, status: SyncRun.Status, *, error: str, card_counts: dict[str, int]) -> None:
-        """Write how it ended. The length is measured by a clock that never jumps."""
+    def close(self, status: SyncRun.Status, *, error: str, card_counts: dict[str, int]) -> bool:
+        """Write how it ended; return False when it has been taken over and is another's to close.
+
+        The length is measured by a clock that never jumps.
+        """
         run = self.run
         if self._lease is not None and not self._lease.renew():
             # Taken over meanwhile: the run belongs to who took it, and stays as it is.
             run.refresh_from_db()
-            return
+            return False
         elapsed = self._elapsed_before + timedelta(seconds=time.monotonic() - self._started)
         run.finished_at = (run.started_at or timezone.now()) + elapsed
         run.status = status
@@ -115,6 +118,7 @@ class OpenRun:
         run.save(update_fields=["finished_at", "status", "active_key", "error", "card_counts"])
         if self._lease is not None:
             self._lease.release()
+        return True
 
     def _write(self) -> None:
         self.run.save()

@@ -99,6 +99,11 @@ class Selection:
         """The configured wallets that it may concern."""
         return [wallet for alias, wallet in get_wallets().items() if self.wallet in ("", alias)]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about all cards, so that what came of it can be said of the shop."""
+        return self.kind in (Kind.DUE, Kind.ALL) and not (self.program or self.wallet)
+
     def checked(self) -> Self:
         """Return the selection if what it names exists. Raises SelectionError."""
         if self.wallet and self.wallet not in get_wallets():

@@ -13,6 +13,7 @@ from django.utils import timezone
 from ..exceptions import RunActiveError
 from ..models import SyncRun
 from ..redaction import redact
+from .alerts import judge_run
 from .audit import audit
 from .discovery import discover
 from .engine import Engine
@@ -22,6 +23,7 @@ from .reminders import remind
 from .report import SyncReport, count_cards
 from .runs import OpenRun, find_dead_run, worker_name
 from .selection import Kind, Selection
+from .telling import tell_of_end, tell_of_start
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -161,6 +163,7 @@ def _carry_out(
     on_open: Callable[[SyncRun], None] | None,
 ) -> SyncReport:
     run = opened.run
+    tell_of_start(run)
     error = ""
     try:
         if selection.kind is Kind.DUE:
@@ -176,7 +179,7 @@ def _carry_out(
     cancelled = "Cancelled." if engine.is_cancelled else ""
     error = "\n".join(filter(None, (error, cancelled, engine.stop_reasons)))
     failpoint("closing_run")
-    opened.close(engine.status_after(cards), error=error, card_counts=cards)
+    is_closed = opened.close(engine.status_after(cards), error=error, card_counts=cards)
     report = SyncReport.of_run(
         run, was_stopped_early=engine.is_stopped, untried_wallets=engine.untried_wallets
     )
@@ -187,6 +190,9 @@ def _carry_out(
         *cards.values(),
         report.duration_seconds or 0,
     )
+    if is_closed:
+        tell_of_end(run, report)
+        judge_run(run, report, is_limited=orders.limit is not None)
     return report
 
 
@@ -222,6 +228,7 @@ def _close_broken(opened: OpenRun, exception: BaseException) -> None:
     status = SyncRun.Status.INTERRUPTED if is_interrupt else SyncRun.Status.FAILED
     error = "Interrupted." if is_interrupt else f"{type(exception).__name__}: {exception}"
     try:
-        opened.close(status, error=redact(error), card_counts=count_cards(opened.run))
+        if opened.close(status, error=redact(error), card_counts=count_cards(opened.run)):
+            tell_of_end(opened.run, SyncReport.of_run(opened.run))
     except Exception:
         logger.exception("The run %s could not be closed.", opened.run.pk)

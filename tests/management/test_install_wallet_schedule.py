@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
+from celery import current_app
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
@@ -12,9 +13,9 @@ from pytest_django import Settings
 pytestmark = pytest.mark.django_db
 
 
-def install() -> str:
+def install(*args: str) -> str:
     stdout = StringIO()
-    call_command("install_wallet_schedule", stdout=stdout)
+    call_command("install_wallet_schedule", *args, stdout=stdout)
     return stdout.getvalue()
 
 
@@ -49,6 +50,24 @@ def test_what_an_operator_changed_stays() -> None:
     entry.refresh_from_db()
     assert (entry.name, entry.enabled, entry.expire_seconds) == ("Ours", False, 60)
     assert PeriodicTask.objects.count() == 1
+
+
+def test_watching_is_scheduled_on_demand() -> None:
+    """--watch: alarms and dead runs every minute, old history at night; twice changes nothing."""
+    install("--watch")
+    entries = {
+        entry.task: (entry.crontab.hour, entry.crontab.minute)
+        for entry in PeriodicTask.objects.all()
+        if entry.crontab is not None
+    }
+    assert entries == {
+        "loyalty.sync_wallet_passes": ("*", "0"),
+        "loyalty.resume_wallet_sync": ("*", "*"),
+        "loyalty.prune_sync_runs": ("3", "30"),
+    }
+    assert set(entries) <= set(current_app.tasks)
+    assert install("--watch").count("Left as it is") == 3
+    assert PeriodicTask.objects.count() == 3
 
 
 def test_without_beat_it_says_what_to_install(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 CONFIGURATION = 3
 
@@ -15,6 +15,16 @@ class Command(BaseCommand):
         "Running it again changes nothing, nor does it overwrite what an operator has changed."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help=(
+                "also check the alarms and resume dead runs every minute, "
+                "and remove old history every night"
+            ),
+        )
+
     def handle(self, **options: Any) -> None:
         if find_spec("django_celery_beat") is None or not apps.is_installed("django_celery_beat"):
             raise CommandError(
@@ -22,11 +32,14 @@ class Command(BaseCommand):
                 "or let cron run: manage.py sync_wallet_passes",
                 returncode=CONFIGURATION,
             )
-        from ...schedule import install_schedule
+        from ...schedule import install_schedule, install_watch
 
-        entry, is_new = install_schedule()
-        if is_new:
-            self.stdout.write(f"Scheduled {entry.task}: {entry.scheduler}.")
-        else:
-            state = "enabled" if entry.enabled else "disabled"
-            self.stdout.write(f"Left as it is: {entry.name} ({entry.scheduler}, {state}).")
+        entries = [install_schedule()]
+        if options["watch"]:
+            entries += install_watch()
+        for entry, is_new in entries:
+            if is_new:
+                self.stdout.write(f"Scheduled {entry.task}: {entry.scheduler}.")
+            else:
+                state = "enabled" if entry.enabled else "disabled"
+                self.stdout.write(f"Left as it is: {entry.name} ({entry.scheduler}, {state}).")
