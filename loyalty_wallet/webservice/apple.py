@@ -19,6 +19,7 @@ from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
 from ..exceptions import DeliveryError
+from ..models import WalletPass
 from ..wallets.apple.pkpass import CONTENT_TYPE
 from . import archives, complaints, registrations
 from .bodies import BodyError, read_json
@@ -104,22 +105,23 @@ def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpRe
     if wallet_pass.modified_at is None:
         # Not rendered yet: an honest "later" is what a phone retries.
         return _later()
-    last_modified = http_date(wallet_pass.modified_at.timestamp())
-    if request.method == "GET":
-        registrations.note_fetch(wallet_pass)
     # A phone sends back the very text that it got. Versions have seconds of their own.
-    if request.headers.get("If-Modified-Since") == last_modified:
+    if request.headers.get("If-Modified-Since") == _stamp(wallet_pass):
         response = HttpResponse(status=HTTPStatus.NOT_MODIFIED)
     elif request.method == "HEAD":
         response = HttpResponse(content_type=CONTENT_TYPE)
     else:
         try:
-            archive = archives.archive_of(wallet_pass)
+            archive = archives.archive_of(archives.read_version(wallet_pass))
         except DeliveryError:
             return _later()
+        except WalletPass.DoesNotExist:
+            return _unauthorized()
         response = HttpResponse(archive, content_type=CONTENT_TYPE)
         response["Content-Disposition"] = 'attachment; filename="card.pkpass"'
-    response["Last-Modified"] = last_modified
+    response["Last-Modified"] = _stamp(wallet_pass)
+    if request.method == "GET":
+        registrations.note_fetch(wallet_pass)
     return response
 
 
@@ -130,6 +132,11 @@ def log(request: HttpRequest) -> HttpResponse:
         return _too_many()
     complaints.record(complaints.read_lines(read_json(request, most_bytes=65_536)))
     return HttpResponse()
+
+
+def _stamp(wallet_pass: WalletPass) -> str:
+    """Return the name of the pass's version: its second, as HTTP writes it."""
+    return http_date(wallet_pass.modified_at.timestamp()) if wallet_pass.modified_at else ""
 
 
 def _unauthorized() -> HttpResponse:

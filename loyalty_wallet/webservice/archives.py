@@ -8,6 +8,16 @@ from ..registry import get_wallets
 from ..wallets.apple import AppleWallet
 
 
+def read_version(wallet_pass: WalletPass) -> WalletPass:
+    """Read what makes a version anew, all at once, and return the pass.
+
+    Otherwise the payload of one version could go out under the second of another. Raises
+    WalletPass.DoesNotExist when the pass has been deleted meanwhile.
+    """
+    wallet_pass.refresh_from_db(fields=["payload", "program_key", "change_tag", "modified_at"])
+    return wallet_pass
+
+
 def archive_of(wallet_pass: WalletPass) -> bytes:
     """Return the signed archive of the pass's present version.
 
