@@ -16,7 +16,7 @@ class WalletProbe(models.Model):
         UNDER_REVIEW = "under_review", _("under review")
         DRAFT = "draft", _("draft")
         REJECTED = "rejected", _("rejected")
-        DEMO = "demo", _("demo mode")
+        NOT_NEEDED = "not_needed", _("not needed")
         UNKNOWN = "unknown", _("unknown")
 
     wallet = models.CharField(_("wallet"), max_length=64, primary_key=True)

@@ -18,10 +18,9 @@ from django.utils import timezone
 from ..conf import Conf, get_conf
 from ..models import SyncAlert, SyncBatch, SyncRun, WalletPass, WalletProbe
 from ..queueing import has_broker
-from ..registry import build_wallet, get_wallets
-from ..wallets.base import Wallet
 from .beat import Schedule, read_schedule
 from .problems import Level, Problem, find_problems
+from .setups import Setup, read_setups
 
 LATEST_BATCHES = 50
 """Of the last run, looked at for how it ended in each wallet."""
@@ -124,21 +123,14 @@ class _Backlog(NamedTuple):
     oldest_due_at: datetime | None = None
 
 
-class _Setup(NamedTuple):
-    """A wallet as the settings have it: built, or why not."""
-
-    wallet: Wallet | None
-    problem: str
-
-
 def read_status() -> Status:
     """Return the state of everything. Never raises for what is wrong with the settings."""
     now = timezone.now()
     settings_problem = ""
     try:
-        conf = get_conf()
+        conf, setups = get_conf(), read_setups()
     except ImproperlyConfigured as error:
-        conf, settings_problem = Conf(), str(error)
+        conf, setups, settings_problem = Conf(), {}, str(error)
     schedule = read_schedule()
     runs = SyncRun.objects.order_by("-pk")
     last_run = runs.exclude(status__in=(SyncRun.Status.QUEUED, SyncRun.Status.SKIPPED)).first()
@@ -148,7 +140,7 @@ def read_status() -> Status:
     return Status(
         now=now,
         settings_problem=settings_problem,
-        wallets=_read_wallets(_setups(conf), last_run, now),
+        wallets=_read_wallets(setups, last_run, now),
         last_run=last_run,
         last_success=last_success,
         last_success_age_seconds=_age(last_success.finished_at if last_success else None, now),
@@ -169,29 +161,8 @@ def _full_runs(*statuses: str) -> QuerySet[SyncRun]:
     return full.exclude(selection__has_any_keys=("program", "wallet")).order_by("-pk")
 
 
-def _setups(conf: Conf) -> dict[str, _Setup]:
-    """Return each wallet of the settings, one that cannot be built among them."""
-    try:
-        return {alias: _Setup(wallet, _flaw(wallet)) for alias, wallet in get_wallets().items()}
-    except ImproperlyConfigured:
-        # One of them is wrong; the others are not the worse for it.
-        return {alias: _setup(alias, conf) for alias in conf.wallets}
-
-
-def _setup(alias: str, conf: Conf) -> _Setup:
-    try:
-        wallet = build_wallet(alias, conf.wallets[alias])
-    except ImproperlyConfigured as error:
-        return _Setup(None, str(error))
-    return _Setup(wallet, _flaw(wallet))
-
-
-def _flaw(wallet: Wallet) -> str:
-    return " ".join(wallet.check())
-
-
 def _read_wallets(
-    setups: Mapping[str, _Setup], last_run: SyncRun | None, now: datetime
+    setups: Mapping[str, Setup], last_run: SyncRun | None, now: datetime
 ) -> list[WalletStatus]:
     backlogs = _read_backlogs()
     breakers = _read_breakers(last_run)
@@ -199,7 +170,7 @@ def _read_wallets(
     all_right = _full_runs(SyncRun.Status.SUCCEEDED).values_list("finished_at", flat=True).first()
     found = []
     for alias in dict.fromkeys([*setups, *backlogs]):
-        wallet, problem = setups.get(alias, _Setup(None, ""))
+        wallet, problem = setups.get(alias, Setup(None, ""))
         backlog = backlogs.get(alias, _Backlog())
         expires_at = None if wallet is None else wallet.expires_at()
         moments = (all_right if alias in setups else None, _last_delivery(alias))

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from ..cards import Card, Program
+from ..exceptions import DeliveryError, RateLimitedError, UnauthorizedError
 
 Payload = Mapping[str, Any]
 
@@ -97,6 +98,38 @@ class PassUpdate:
     """The devices that have not been told of the pass as it is now."""
     published_at: float = 0.0
     """Since when phones can fetch it, by the monotonic clock: an older push does not speak of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What one look at the provider found; None and `unknown` stand for what it did not find out."""
+
+    is_reachable: bool | None = None
+    """The provider answered as it should."""
+    is_authorised: bool | None = None
+    """It knows us, and lets us do our work."""
+    publishing: str = "unknown"
+    """`approved`, `under_review`, `draft`, `rejected`, or `not_needed` where nobody reviews."""
+    code: str = ""
+    """Of the failure, if there was one."""
+    message: str = ""
+
+    @classmethod
+    def of(cls, error: DeliveryError) -> Self:
+        """Return what an error says of the provider."""
+        has_answered = error.http_status is not None or isinstance(error, UnauthorizedError)
+        if isinstance(error, RateLimitedError):
+            verdict: tuple[bool | None, bool | None] = True, True
+        elif error.is_retryable:
+            verdict = False, None
+        else:
+            verdict = (True, False) if has_answered else (None, None)
+        return cls(
+            is_reachable=verdict[0],
+            is_authorised=verdict[1],
+            code=error.code,
+            message=error.message,
+        )
 
 
 class Session(ABC):
@@ -189,6 +222,14 @@ class Wallet(ABC):
     def expires_at(self) -> datetime | None:
         """Return when its certificate ends, without any network; None for none that can be read."""
         return None
+
+    async def probe(self, program_ids: Collection[str]) -> ProbeResult:
+        """Ask the provider, once and without changing anything, whether it would serve us.
+
+        `program_ids` are the provider's ids of the programs that were delivered. May take as long
+        as the network does: the caller sets the limit. Raises DeliveryError.
+        """
+        return ProbeResult()
 
 
 def canonical_json(payload: Payload) -> bytes:

@@ -30,6 +30,8 @@ MOST_RESENDS = 3
 """Of a push that the peer has not looked at, within one attempt."""
 
 _BODY = b"{}"
+_ABOUT_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+"""In the names of the alerts with which TLS refuses a client."""
 
 
 class ApnsClient:
@@ -90,6 +92,14 @@ class ApnsClient:
                 # It may be dead: the next push goes over another one.
                 connection.retire()
             raise DeliveryTimeoutError("APNs did not answer in time.") from error
+
+    async def ping(self) -> None:
+        """Connect, and wait for a sign that the connection and its certificate are accepted.
+
+        Pushes nothing. Raises NetworkError, DeliveryTimeoutError and MisconfiguredError.
+        """
+        connection = await self._connected()
+        await connection.ping()
 
     async def aclose(self) -> None:
         """Close all connections; pushes under way end with a NetworkError."""
@@ -188,6 +198,14 @@ def host_and_port(url: str) -> tuple[str, int]:
         if parts.scheme == "https" and host.encode("idna") and is_root:
             return host, port
     raise ValueError("apns_url must be an https root without a path.")
+
+
+def refused_certificate(error: NetworkError) -> str | None:
+    """Return why the peer did not take our certificate; None if that is not what went wrong."""
+    cause = error.__cause__
+    reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
+    is_about_us = "ALERT" in reason and any(word in reason for word in _ABOUT_CERTIFICATES)
+    return reason if is_about_us else None
 
 
 def _retrieve(task: asyncio.Task[Connection]) -> None:

@@ -18,6 +18,7 @@ from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
     Event,
+    PingAckReceived,
     RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
@@ -93,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._h2 = ClientFrames()
         self._frames = GoAwayFilter()
-        self._ready: asyncio.Future[None] = loop.create_future()
+        self._ready, self._pong = loop.create_future(), loop.create_future()
         self._streams: dict[int, _Stream] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._reserved = 0
@@ -110,6 +111,12 @@ class Connection(asyncio.Protocol):
     async def wait_until_ready(self) -> None:
         """Wait for the peer's settings: they say how many requests it takes at once."""
         await self._ready
+
+    async def ping(self) -> None:
+        """Wait until the peer has heard us and let us stay. Raises NetworkError when it does not."""
+        self._h2.ping(bytes(8))
+        self._flush()
+        await asyncio.shield(self._pong)
 
     async def request(self, headers: Headers, body: bytes) -> Answer:
         """Send one request and return its answer.
@@ -217,13 +224,16 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         detail = f": {error}" if error else "."
-        self._fail(NetworkError(f"The peer closed the connection{detail}"))
+        failure = NetworkError(f"The peer closed the connection{detail}")
+        failure.__cause__ = error
+        self._fail(failure)
 
     def _handle(self, event: Event) -> None:
         match event:
             case RemoteSettingsChanged():
-                if not self._ready.done():
-                    self._ready.set_result(None)
+                _settle(self._ready)
+            case PingAckReceived():
+                _settle(self._pong)
             case ResponseReceived(stream_id=stream_id, headers=headers):
                 self.has_answered = True
                 if stream := self._streams.get(stream_id):
@@ -258,8 +268,10 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: NetworkError) -> None:
         self.is_usable = False
-        if not self._ready.done():
-            self._ready.set_exception(error)
+        for waiter in (self._ready, self._pong):
+            if not waiter.done():
+                waiter.set_exception(error)
+                waiter.exception()  # Nobody may be waiting for it.
         for stream in list(self._streams.values()):
             if not stream.future.done():
                 stream.future.set_exception(
@@ -287,3 +299,8 @@ class Connection(asyncio.Protocol):
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

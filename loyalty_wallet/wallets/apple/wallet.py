@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ...cards import Card, Program
-from ...exceptions import DeliveryError, LeaseLostError, MisconfiguredError, PushRefusedError
+from ...exceptions import (
+    DeliveryError,
+    LeaseLostError,
+    MisconfiguredError,
+    NetworkError,
+    PushRefusedError,
+)
 from ..base import (
     Outcome,
     PassUpdate,
     Payload,
     Permit,
+    ProbeResult,
     PushAnswer,
     PushTarget,
     Session,
@@ -25,7 +32,7 @@ from ..base import (
     is_safe_url,
 )
 from ..secrets import Source
-from .apns import ApnsClient, host_and_port
+from .apns import ApnsClient, host_and_port, refused_certificate
 from .apns_answers import PushReply
 from .certificates import Certificates, Password
 from .images import Images
@@ -152,6 +159,11 @@ class AppleWallet(Wallet):
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AppleSession]:
+        async with self._connect() as client:
+            yield AppleSession(client, self.certificates)
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[ApnsClient]:
         client = ApnsClient(
             self._apns_url,
             topic=self.pass_type_identifier,
@@ -162,7 +174,7 @@ class AppleWallet(Wallet):
             priority=self._push_priority,
         )
         try:
-            yield AppleSession(client, self.certificates)
+            yield client
         finally:
             await client.aclose()
 
@@ -171,6 +183,24 @@ class AppleWallet(Wallet):
 
     def expires_at(self) -> datetime | None:
         return self.certificates.expires_at()
+
+    async def probe(self, program_ids: Collection[str]) -> ProbeResult:
+        try:
+            async with self._connect() as client:
+                await client.ping()
+        except NetworkError as error:
+            if (reason := refused_certificate(error)) is None:
+                raise
+            return ProbeResult(
+                is_reachable=True,
+                is_authorised=False,
+                publishing="not_needed",
+                code=MisconfiguredError.code,
+                message=f"APNs refuses the certificate: {reason}",
+            )
+        # A key of the team's is judged with each push, a certificate with the connection.
+        is_authorised = True if self._push_token is None else None
+        return ProbeResult(is_reachable=True, is_authorised=is_authorised, publishing="not_needed")
 
 
 def _check_web_service_url(url: str) -> None:

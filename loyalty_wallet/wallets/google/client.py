@@ -60,12 +60,20 @@ class GoogleClient:
         body = canonical_json(present)
         return await self._send("POST", self._url(kind), body, resource_id, attempt)
 
+    async def list_classes(self, issuer_id: str, attempt: Attempt) -> list[dict[str, Any]]:
+        """Return the id and the review status of an issuer's first hundred classes."""
+        query = "maxResults=100&fields=resources(id,reviewStatus)&prettyPrint=false"
+        url = URL(f"{self._root}/loyaltyClass?issuerId={issuer_id}&{query}", encoded=True)
+        answer = await self._send("GET", url, None, "", attempt)
+        found = answer.get("resources")
+        return [entry for entry in found or () if isinstance(entry, dict)]
+
     def _url(self, path: str) -> URL:
         # Compact answers: Google echoes the whole resource, pretty-printed, unless told otherwise.
         return URL(f"{self._root}/{path}?fields=id&prettyPrint=false", encoded=True)
 
     async def _send(
-        self, method: str, url: URL, body: bytes, resource_id: str, attempt: Attempt
+        self, method: str, url: URL, body: bytes | None, resource_id: str, attempt: Attempt
     ) -> dict[str, Any]:
         token = await self._tokens.get()
         status, headers, answer = await self._exchange(method, url, body, token, attempt)
@@ -77,7 +85,7 @@ class GoogleClient:
         return read_resource(answer, status=status, resource_id=resource_id)
 
     async def _exchange(
-        self, method: str, url: URL, body: bytes, token: Token, attempt: Attempt
+        self, method: str, url: URL, body: bytes | None, token: Token, attempt: Attempt
     ) -> tuple[int, Mapping[str, str], bytes]:
         headers = {"Authorization": f"Bearer {token.value}"}
         await attempt.permit()

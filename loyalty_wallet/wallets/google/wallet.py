@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from ..base import (
     PassUpdate,
     Payload,
     Permit,
+    ProbeResult,
     ProgramUpdate,
     Session,
     Wallet,
@@ -32,6 +33,12 @@ from .payloads import DEFAULT_LOGO_URL, loyalty_class, loyalty_object
 
 API_URL = "https://walletobjects.googleapis.com"
 CLASSES = "loyaltyClass"
+_REVIEW_STATUSES = {
+    "rejected": "rejected",
+    "draft": "draft",
+    "underreview": "under_review",
+    "approved": "approved",
+}
 OBJECTS = "loyaltyObject"
 
 
@@ -95,6 +102,12 @@ class GoogleWallet(Wallet):
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[GoogleSession]:
+        async with self._connect() as client:
+            yield GoogleSession(client, timeout_seconds=self.timeout_seconds)
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[GoogleClient]:
+        tokens = TokenKeeper(self.account, timeout_seconds=self.timeout_seconds)
         connector = aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300)
         async with aiohttp.ClientSession(
             connector=connector,
@@ -102,9 +115,7 @@ class GoogleWallet(Wallet):
             timeout=aiohttp.ClientTimeout(total=None),
             headers=HEADERS,
         ) as http:
-            tokens = TokenKeeper(self.account, timeout_seconds=self.timeout_seconds)
-            client = GoogleClient(http, tokens, api_url=self.api_url)
-            yield GoogleSession(client, timeout_seconds=self.timeout_seconds)
+            yield GoogleClient(http, tokens, api_url=self.api_url)
 
     def check(self) -> list[str]:
         try:
@@ -112,6 +123,17 @@ class GoogleWallet(Wallet):
         except DeliveryError as error:
             return [error.message]
         return []
+
+    async def probe(self, program_ids: Collection[str]) -> ProbeResult:
+        async with self._connect() as client:
+            attempt = Attempt(_permit_everything, timeout_seconds=self.timeout_seconds)
+            classes = await client.list_classes(self.issuer_id, attempt)
+        ours = [entry for entry in classes if entry.get("id") in program_ids]
+        return ProbeResult(is_reachable=True, is_authorised=True, publishing=_publishing(ours))
+
+
+async def _permit_everything() -> None:
+    """One request of a probe's needs neither a lease nor a slot."""
 
 
 class GoogleSession(Session):
@@ -210,6 +232,15 @@ class GoogleSession(Session):
                 await self._client.patch(CLASSES, class_id, body, attempt)
             except NotFoundError as error:
                 raise _class_missing(error) from error
+
+
+def _publishing(classes: Iterable[Mapping[str, Any]]) -> str:
+    """Return the worst review status: cards of that program cannot be added."""
+    # Google answers in both spellings: UNDER_REVIEW and underReview.
+    statuses = {str(entry.get("reviewStatus")).replace("_", "").lower() for entry in classes}
+    return next(
+        (name for status, name in _REVIEW_STATUSES.items() if status in statuses), "unknown"
+    )
 
 
 def _may_succeed_later(task: asyncio.Task[None]) -> bool:
