@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
+from ..sync.alerts import MOST_INTERVALS
+from ..sync.notices import REMEDIES, describe_alert
+
 if TYPE_CHECKING:
     from .status import Status, WalletStatus
 
 EXPIRES_SOON_DAYS = 30
-OLDEST_SECONDS = 2 * 60 * 60
-"""For how long a card may be wrong before somebody should look."""
-MISSED_INTERVALS = 2
-"""Runs that may fail to come through before customers are let down."""
 
 
 class Level(StrEnum):
@@ -67,44 +66,24 @@ def _of_everything(status: Status) -> Iterator[Problem]:
             text=_("No wallet can be delivered to."),
             remedy=_("Run: manage.py wallet_doctor"),
         )
-    oldest = status.oldest_seconds
-    if oldest is not None and oldest > OLDEST_SECONDS:
-        yield Problem(
-            code="oldest_due",
-            level=Level.DEGRADED,
-            text=_("A card has been wrong for %(minutes)d minutes.") % {"minutes": oldest // 60},
-            remedy=_("Run: manage.py sync_wallet_passes"),
-        )
+    oldest = status.oldest_seconds or 0
+    if oldest > status.oldest_allowed_seconds:
+        yield _alarm("oldest_due", oldest, status.oldest_allowed_seconds)
     for alert in status.alerts:
-        yield Problem(
-            code=alert.code,
-            level=Level.DEGRADED,
-            text=_("Alert %(code)s: %(value)g, more than %(threshold)g.")
-            % {"code": alert.code, "value": alert.value, "threshold": alert.threshold},
-        )
+        # The other two are measured here and now.
+        if alert.code not in ("oldest_due", "no_recent_success"):
+            yield _alarm(alert.code, alert.value, alert.threshold)
 
 
 def _of_runs(status: Status) -> Iterator[Problem]:
-    patience = MISSED_INTERVALS * status.interval_seconds
+    patience = MOST_INTERVALS * status.interval_seconds
+    oldest = status.oldest_seconds or 0
     age = status.last_success_age_seconds
-    is_overdue = age is None or age > patience
-    oldest = status.oldest_seconds
-    if is_overdue and oldest is not None and oldest > patience:
-        yield Problem(
-            code="no_successful_run",
-            level=Level.DOWN,
-            text=_("No run has come through for %(minutes)d minutes, and cards wait.")
-            % {"minutes": (oldest if age is None else age) // 60},
-            remedy=_("Run: manage.py sync_wallet_passes"),
-        )
-    elif is_overdue and (status.last_run is not None or status.due):
-        yield Problem(
-            code="no_recent_run",
-            level=Level.DEGRADED,
-            text=_("No run has come through lately; one is expected every %(minutes)d minutes.")
-            % {"minutes": status.interval_seconds // 60},
-            remedy=_("See that cron, or Celery beat and a worker, are running."),
-        )
+    # Before the first success, nothing has been missed but by the cards that wait.
+    age = oldest if age is None else age
+    if age > patience:
+        level = Level.DOWN if oldest > patience else Level.DEGRADED
+        yield _alarm("no_recent_success", age, patience, level=level)
     if status.is_stalled and status.running is not None:
         yield Problem(
             code="stalled_run",
@@ -120,6 +99,15 @@ def _of_runs(status: Status) -> Iterator[Problem]:
             text=_("The schedule of the sync is turned off."),
             remedy=_("Enable its periodic task in the admin."),
         )
+
+
+def _alarm(code: str, value: float, threshold: float, *, level: Level = Level.DEGRADED) -> Problem:
+    return Problem(
+        code=code,
+        level=level,
+        text=describe_alert(code, value, threshold),
+        remedy=_(REMEDIES[code]) if code in REMEDIES else "",
+    )
 
 
 def _of_wallet(wallet: WalletStatus) -> Iterator[Problem]:

@@ -79,7 +79,9 @@ class Status:
     """The running run has given no sign of life for minutes."""
     schedule: Schedule
     interval_seconds: float
-    """How often a run is expected: the schedule's longest pause, or else the setting WINDOW."""
+    """How often a run is expected: the schedule's longest pause, or else RUN_INTERVAL."""
+    oldest_allowed_seconds: float
+    """How long a card may be wrong: ALERT_OLDEST_DUE_SECONDS."""
     has_broker: bool
     alerts: Sequence[SyncAlert]
     """The open ones."""
@@ -148,8 +150,9 @@ def read_status() -> Status:
         is_stalled=running is not None and running.is_stalled,
         schedule=schedule,
         interval_seconds=(
-            schedule.interval_seconds or 0 if has_rhythm else conf.window.total_seconds()
+            schedule.interval_seconds or 0 if has_rhythm else conf.run_interval.total_seconds()
         ),
+        oldest_allowed_seconds=conf.alert_oldest_due_seconds,
         has_broker=has_broker(),
         alerts=tuple(SyncAlert.objects.open()),
     )
