@@ -18,7 +18,14 @@ from ..conf import get_conf
 from ..exceptions import DeliveryError, InvalidCardError, KilledWorkerError
 from ..models import WalletProgram
 from ..sources import get_card_source
-from ..wallets.base import PassUpdate, ProgramUpdate, Wallet, canonical_json, fingerprint
+from ..wallets.base import (
+    PassUpdate,
+    Payload,
+    ProgramUpdate,
+    Wallet,
+    canonical_json,
+    fingerprint,
+)
 from .jobs import Job, JobOutcome
 from .leases import KILLER_AFTER, ClaimedPass, Lease
 
@@ -31,6 +38,7 @@ class RenderedProgram:
 
     update: ProgramUpdate
     fingerprint: str
+    delivered: Payload
 
 
 class Renderer:
@@ -55,7 +63,7 @@ class Renderer:
             if row.takeovers >= KILLER_AFTER:
                 job.finish(JobOutcome.FAILED, _killer(row))
             elif isinstance(source_row, Exception):
-                job.finish(JobOutcome.FAILED, _unreadable(source_row))
+                job.finish(JobOutcome.FAILED, unreadable(source_row))
             elif source_row is None:
                 # The card is gone: there is nothing left that the phone could show.
                 job.finish(JobOutcome.SKIPPED)
@@ -122,7 +130,7 @@ class Renderer:
             raise
         except Exception as error:
             logger.exception("The card %s could not be rendered.", row.card_key)
-            job.finish(JobOutcome.FAILED, _unreadable(error))
+            job.finish(JobOutcome.FAILED, unreadable(error))
             return
         # After a takeover somebody's request may have landed that nobody recorded.
         may_have_landed = row.takeovers and not self._wallet.is_published
@@ -144,7 +152,7 @@ class Renderer:
         rendered = self._programs.get(program.key)
         if rendered is None:
             try:
-                rendered = self._render_program(program)
+                rendered = render_program(self._wallet, program)
             except DeliveryError as error:
                 rendered = error
             self._programs[program.key] = rendered
@@ -152,25 +160,28 @@ class Renderer:
             raise rendered
         return rendered
 
-    def _render_program(self, program: Program) -> RenderedProgram:
-        known = WalletProgram.objects.filter(
-            program_key=program.key, wallet=self._wallet.alias
-        ).first()
-        remote_id = known.remote_id if known else self._wallet.program_id(program.key)
-        payload = self._wallet.render_program(program, program_id=remote_id)
-        current = fingerprint(canonical_json(payload))
-        update = ProgramUpdate(
-            remote_id=remote_id,
-            payload=payload,
-            is_known=known is not None,
-            is_changed=known is None or known.fingerprint != current,
-        )
-        return RenderedProgram(update=update, fingerprint=current)
+
+def render_program(wallet: Wallet, program: Program) -> RenderedProgram:
+    """Return the program as the wallet should have it. Raises DeliveryError."""
+    known = WalletProgram.objects.filter(program_key=program.key, wallet=wallet.alias).first()
+    remote_id = known.remote_id if known else wallet.program_id(program.key)
+    payload = wallet.render_program(program, program_id=remote_id)
+    current = fingerprint(canonical_json(payload))
+    update = ProgramUpdate(
+        remote_id=remote_id,
+        payload=payload,
+        is_known=known is not None,
+        is_changed=known is None or known.fingerprint != current,
+    )
+    return RenderedProgram(
+        update=update, fingerprint=current, delivered=known.payload if known else {}
+    )
 
 
 def _killer(row: ClaimedPass) -> KilledWorkerError:
     return KilledWorkerError(f"Its worker died {row.takeovers} times while it held this pass.")
 
 
-def _unreadable(error: Exception) -> InvalidCardError:
+def unreadable(error: Exception) -> InvalidCardError:
+    """Return the failure of a card that the shop's own code could not give us."""
     return InvalidCardError(f"The card source failed: {type(error).__name__}: {error}")

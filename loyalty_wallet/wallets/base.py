@@ -167,6 +167,12 @@ class Wallet(ABC):
     """What a report says of this wallet."""
     counted_as: ClassVar[Mapping[str, str]] = {}
     """Names of `count_names` that stand for what batches count under another name."""
+    field_labels: ClassVar[Mapping[str, str]] = {}
+    """What people call the fields of a payload, by their paths, in the order of reading.
+
+    `program.` begins the paths of a program's payload. A field without a name here is shown by
+    its path, and only where it differs.
+    """
     is_published: ClassVar[bool] = False
     """Phones fetch their passes from us: a version is put on record, then their devices are told."""
 

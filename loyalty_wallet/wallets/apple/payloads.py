@@ -12,12 +12,32 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...cards import Barcode, BarcodeFormat, Card
-from ...exceptions import InvalidCardError
+from ...exceptions import InvalidCardError, gettext_noop
 from ..base import Payload
 from . import strings
 
 LARGEST_NUMBER = 2**53
 """Numbers in JSON are doubles on the phone; beyond this they are not exact."""
+
+LABELS = {
+    "storeCard.headerFields.points.value": gettext_noop("Points"),
+    "storeCard.headerFields.stamps.value": gettext_noop("Stamps"),
+    "storeCard.secondaryFields.stamps.value": gettext_noop("Stamps"),
+    "storeCard.auxiliaryFields.tier.value": gettext_noop("Tier"),
+    "storeCard.secondaryFields.member.value": gettext_noop("Name"),
+    "storeCard.backFields.card_number.value": gettext_noop("Card number"),
+    "voided": gettext_noop("Void"),
+    "expirationDate": gettext_noop("Valid until"),
+    "storeCard.backFields.reward.value": gettext_noop("Reward"),
+    "storeCard.headerFields.points.label": gettext_noop("Name of the points"),
+    "barcodes.0.message": gettext_noop("Barcode"),
+    "barcodes.0.altText": gettext_noop("Text below the barcode"),
+    "description": gettext_noop("Program"),
+    "organizationName": gettext_noop("Issuer"),
+    "backgroundColor": gettext_noop("Background colour"),
+    "webServiceURL": gettext_noop("Where phones fetch it"),
+}
+"""What people call these fields, in the order of reading."""
 
 _SERIAL_NUMBER = re.compile(r"[A-Za-z0-9._~-]+")
 _COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")

@@ -36,7 +36,7 @@ from .apns import ApnsClient, host_and_port, refused_certificate
 from .apns_answers import PushReply
 from .certificates import Certificates, Password
 from .images import Images
-from .payloads import store_card
+from .payloads import LABELS, store_card
 from .push_tokens import PushToken, TokenGuard
 
 APNS_URL = "https://api.push.apple.com"
@@ -62,6 +62,7 @@ class AppleWallet(Wallet):
     provider = "apple"
     count_names = ("updated", "unchanged", "failed", "deferred", "attempts", "pushes")
     counted_as = {"pushes": "requests"}
+    field_labels = {f"pass.{path}": label for path, label in LABELS.items()}
     is_published = True
 
     def __init__(  # noqa: PLR0913

@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any
 
 from ...cards import Barcode, BarcodeFormat, Card, Program
-from ...exceptions import InvalidCardError
+from ...exceptions import InvalidCardError, gettext_noop
 from ..base import Payload
 
 INT32_MAX = 2**31 - 1
@@ -21,6 +21,26 @@ ID_LIMIT = 191
 DEFAULT_LOGO_URL = (
     "https://storage.googleapis.com/wallet-lab-tools-codelab-artifacts-public/pass_google_logo.jpg"
 )
+
+LABELS = {
+    "loyaltyPoints.balance.int": gettext_noop("Points"),
+    "secondaryLoyaltyPoints.balance.string": gettext_noop("Stamps"),
+    "textModulesData.tier.body": gettext_noop("Tier"),
+    "accountName": gettext_noop("Name"),
+    "accountId": gettext_noop("Card number"),
+    "state": gettext_noop("State"),
+    "validTimeInterval.end.date": gettext_noop("Valid until"),
+    "textModulesData.reward.body": gettext_noop("Reward"),
+    "loyaltyPoints.label": gettext_noop("Name of the points"),
+    "barcode.value": gettext_noop("Barcode"),
+    "barcode.alternateText": gettext_noop("Text below the barcode"),
+    "program.programName": gettext_noop("Program"),
+    "program.issuerName": gettext_noop("Issuer"),
+    "program.programLogo.sourceUri.uri": gettext_noop("Logo"),
+    "program.heroImage.sourceUri.uri": gettext_noop("Picture"),
+    "program.hexBackgroundColor": gettext_noop("Background colour"),
+}
+"""What people call these fields, in the order of reading."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 _COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")

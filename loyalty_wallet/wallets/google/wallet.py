@@ -29,7 +29,7 @@ from ..base import (
 from .answers import AlreadyExistsError
 from .client import HEADERS, Attempt, GoogleClient
 from .credentials import KeySource, ServiceAccount, TokenKeeper
-from .payloads import DEFAULT_LOGO_URL, loyalty_class, loyalty_object
+from .payloads import DEFAULT_LOGO_URL, LABELS, loyalty_class, loyalty_object
 
 API_URL = "https://walletobjects.googleapis.com"
 CLASSES = "loyaltyClass"
@@ -53,6 +53,7 @@ class GoogleWallet(Wallet):
     """
 
     provider = "google"
+    field_labels = LABELS
     count_names = (
         "created",
         "updated",
