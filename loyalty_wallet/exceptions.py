@@ -22,8 +22,8 @@
     ├── RunActiveError               another full run is going
     └── SelectionError               what to sync was not understood
 
-Each `DeliveryError` has a stable `code`, says whether trying again helps, and carries a remedy in
-one sentence. Its message is redacted when it is made: no log, table or page can show what a
+Each `DeliveryError` has a stable `code`, says whether trying again helps, and carries a cause and a
+remedy in one sentence each. Its message is redacted when it is made: no log, table or page can show what a
 provider echoed back.
 """
 
@@ -71,6 +71,8 @@ class DeliveryError(LoyaltyWalletError):
     """
 
     code: ClassVar[str]
+    cause: ClassVar[str]
+    """Why, in one sentence for whoever looks after the cards; `remedy` is what to do."""
     remedy: ClassVar[str]
     is_retryable: ClassVar[bool] = False
     stops_wallet: ClassVar[bool] = False
@@ -94,6 +96,7 @@ class UnavailableError(DeliveryError):
     """The provider answered 5xx or 408, or something that is not an answer of its API."""
 
     code = "unavailable"
+    cause = gettext_noop("The provider is in trouble: it answered with an error of its own.")
     is_retryable = True
     remedy = gettext_noop("Wait: the provider is in trouble and the next run tries again.")
 
@@ -102,6 +105,7 @@ class NetworkError(DeliveryError):
     """The connection could not be made, or broke before the answer was whole."""
 
     code = "network"
+    cause = gettext_noop("This machine could not reach the provider, or the connection broke.")
     is_retryable = True
     remedy = gettext_noop(
         "Check that this machine reaches the provider: DNS, firewall, proxy and TLS."
@@ -112,6 +116,7 @@ class DeliveryTimeoutError(DeliveryError):
     """The whole answer did not arrive within the wallet's total timeout."""
 
     code = "timeout"
+    cause = gettext_noop("The provider did not answer in time.")
     is_retryable = True
     remedy = gettext_noop(
         "Wait: the provider is slow. If it lasts, check the network and the images' hosts."
@@ -122,6 +127,7 @@ class RateLimitedError(DeliveryError):
     """The provider asks for fewer requests per second (429, or 403 rateLimitExceeded)."""
 
     code = "rate_limited"
+    cause = gettext_noop("The provider asks for fewer requests per second.")
     is_retryable = True
     remedy = gettext_noop(
         "Lower requests_per_second, or ask the provider for a higher quota for this project."
@@ -132,6 +138,7 @@ class UnauthorizedError(DeliveryError):
     """The access token was refused, or none was granted."""
 
     code = "unauthorized"
+    cause = gettext_noop("The provider refused our key.")
     stops_wallet = True
     remedy = gettext_noop(
         "Create a new key for the service account and configure it: the old one is revoked."
@@ -142,6 +149,7 @@ class ForbiddenError(DeliveryError):
     """The issuer does not know the service account, or the API is off in its project."""
 
     code = "forbidden"
+    cause = gettext_noop("The provider does not let our account change this issuer's cards.")
     stops_wallet = True
     remedy = gettext_noop(
         "Invite the service account's e-mail as a Developer in the Google Pay & Wallet Console, "
@@ -153,6 +161,7 @@ class MisconfiguredError(DeliveryError):
     """A key is unreadable, a certificate expired or not matching, or the API root is wrong."""
 
     code = "misconfigured"
+    cause = gettext_noop("A key or certificate cannot be used, or an address is wrong.")
     stops_wallet = True
     remedy = gettext_noop("Correct the wallet's OPTIONS: the message names what is wrong.")
 
@@ -161,6 +170,7 @@ class RejectedError(DeliveryError):
     """The provider refused what was sent (400) and would refuse it again."""
 
     code = "rejected"
+    cause = gettext_noop("The provider refused what was sent and would refuse it again.")
     remedy = gettext_noop(
         "Correct the card or program data that the message names; sending it again is no help."
     )
@@ -170,6 +180,9 @@ class ClassMissingError(DeliveryError):
     """The provider has no class for the card's program, and it could not be made."""
 
     code = "class_missing"
+    cause = gettext_noop(
+        "The provider has no class for the card's program, and it could not be made."
+    )
     remedy = gettext_noop(
         "Check the issuer id and that the program's class exists and is not a draft."
     )
@@ -179,6 +192,7 @@ class NotFoundError(DeliveryError):
     """The pass is gone at the provider and RECREATE_MISSING is off."""
 
     code = "not_found"
+    cause = gettext_noop("The pass is gone at the provider, and missing passes are not made again.")
     remedy = gettext_noop("Turn RECREATE_MISSING on, or find out who removed the pass.")
 
 
@@ -186,6 +200,7 @@ class InvalidCardError(DeliveryError):
     """The card cannot be shown: its source failed, or a field breaks the provider's rules."""
 
     code = "invalid_card"
+    cause = gettext_noop("The card could not be read, or a field breaks the provider's rules.")
     remedy = gettext_noop("Correct the field that the message names, then sync the card again.")
 
 
@@ -193,6 +208,7 @@ class NotificationQuotaError(DeliveryError):
     """The provider's cap on notifications (3 per pass in 24 hours) is reached."""
 
     code = "notification_quota"
+    cause = gettext_noop("The customer has had as many notifications as the provider allows.")
     remedy = gettext_noop("Sync without notifying; the cap is lifted after 24 hours.")
 
 
@@ -200,6 +216,7 @@ class PushRefusedError(DeliveryError):
     """The push service took none of the pass's devices."""
 
     code = "push_refused"
+    cause = gettext_noop("Apple's push service took none of the card's devices.")
     remedy = gettext_noop("Wait for the next run; if it lasts, check the push certificate.")
 
 
@@ -207,6 +224,7 @@ class DeferredError(DeliveryError):
     """The pass was not tried to the end in this run and stays due."""
 
     code = "deferred"
+    cause = gettext_noop("The provider was down or the run ended before the card's turn came.")
     is_retryable = True
     remedy = gettext_noop("Nothing to do: the next run takes it up.")
 
@@ -215,6 +233,7 @@ class BugError(DeliveryError):
     """An exception that nobody expected; its traceback is in the log."""
 
     code = "bug"
+    cause = gettext_noop("An error in the software that nobody expected.")
     remedy = gettext_noop("Look up the traceback in the log and report it.")
 
 

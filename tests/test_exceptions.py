@@ -51,10 +51,11 @@ def test_narrower_errors_keep_the_code() -> None:
 
 @pytest.mark.parametrize("code", sorted(failure_classes()))
 def test_class_says_what_to_do(code: str) -> None:
-    """Each failure says whether it is retried, whether it stops the wallet, and what mends it."""
+    """Each failure says whether it is retried, whether it stops the wallet, why, and what mends it."""
     failure = failure_classes()[code]
     assert failure.is_retryable is (code in RETRIED)
     assert failure.stops_wallet is (code in STOPS_WALLET)
+    assert failure.cause.endswith(".")
     assert failure.remedy.endswith(".")
     assert failure.__doc__
 

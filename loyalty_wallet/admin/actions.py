@@ -7,7 +7,7 @@ passes get one attempt each, and more are only marked as due.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -116,7 +116,7 @@ class Plan:
 class ResyncAdmin(ModelAdmin):
     """Offers "Re-sync selected cards" to whoever holds `resync_walletpass`."""
 
-    actions = ("resync_cards",)
+    actions: Sequence[str] = ("resync_cards",)
     list_of_all = ""
     """The query string of a list that leaves nothing out."""
 

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import SyncFailure
+from ..monitoring.beat import read_schedule
 from ..sources import get_card_source
-from .actions import ResyncAdmin
 from .base import ReadOnlyAdmin
-from .filters import FailureCodeFilter, FailureStateFilter, FailureWalletFilter
-from .words import BAD, GOOD, IDLE, badge, exactly, link, run_link, when
+from .exports import failures_csv
+from .filters import (
+    FailureCodeFilter,
+    FailureProgramFilter,
+    FailureStateFilter,
+    FailureWalletFilter,
+)
+from .journal import MOST_ENTRIES, note
+from .setting_aside import SetAsideAdmin
+from .words import BAD, GOOD, IDLE, NOTHING, WAITING, badge, cause, exactly, link, run_link, when
 from .words import remedy as remedy_for
 
 SHORT_LENGTH = 80
 
 
-class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
+class FailureChangeList(ChangeList):
+    """Reads once for the whole page when the next run comes."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        next_run_at = read_schedule().next_run_at
+        for row in self.result_list:
+            row.next_run_at = next_run_at
+
+
+class FailureAdmin(ReadOnlyAdmin, SetAsideAdmin):
     """Failures, the open ones first of all."""
 
     list_display = (
@@ -33,14 +53,22 @@ class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
         "wallet",
         "failed_short",
         "short_message",
-        "is_retryable",
         "attempts",
+        "next_try",
+        "is_retryable",
         "http_status",
         "run_page",
         "resolved",
     )
     list_display_links = ("code_badge",)
-    list_filter = (FailureStateFilter, FailureCodeFilter, FailureWalletFilter, "is_retryable")
+    list_filter = (
+        FailureStateFilter,
+        FailureCodeFilter,
+        FailureWalletFilter,
+        "is_retryable",
+        FailureProgramFilter,
+    )
+    actions: Sequence[str] = ("resync_cards", "set_aside", "take_up", "export_failures")
     list_select_related = ("wallet_pass",)
     search_fields = (
         "wallet_pass__card_key",
@@ -54,7 +82,9 @@ class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
     list_of_all = "state=all"
     fields = (
         "code_badge",
+        "cause",
         "remedy",
+        "next_try",
         "card",
         "wallet_pass",
         "message",
@@ -66,10 +96,28 @@ class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
         "run_page",
         "resolved",
     )
-    readonly_fields = ("code_badge", "remedy", "card", "failed", "run_page", "resolved")
+    readonly_fields = (
+        "code_badge",
+        "cause",
+        "remedy",
+        "next_try",
+        "card",
+        "failed",
+        "run_page",
+        "resolved",
+    )
 
     def card_keys(self, queryset: QuerySet[Any]) -> Iterable[str]:
         return queryset.values_list("wallet_pass__card_key", flat=True).iterator()
+
+    @admin.action(description=_("Export selected failures as CSV"), permissions=["view"])
+    def export_failures(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase:
+        rows = list(queryset.select_related("wallet_pass")[: MOST_ENTRIES + 1])
+        note(request, rows, gettext("Exported."), all_of_them=gettext("all failures of a list"))
+        return failures_csv(queryset, "failures.csv")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FailureChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("wallet_pass__payload")
@@ -80,6 +128,7 @@ class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
         failure = kwargs.get("obj")
         if failure is not None:
             context["subtitle"] = f"{failure.wallet_pass}: {failure.code}"
+            failure.next_run_at = read_schedule().next_run_at
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("code"), ordering="code")
@@ -89,6 +138,25 @@ class FailureAdmin(ReadOnlyAdmin, ResyncAdmin):
     @admin.display(description=_("remedy"))
     def remedy(self, row: SyncFailure) -> str:
         return remedy_for(row.code)
+
+    @admin.display(description=_("cause"))
+    def cause(self, row: SyncFailure) -> str:
+        return cause(row.code)
+
+    @admin.display(description=_("next try"))
+    def next_try(self, row: Any) -> SafeString | str:
+        wallet_pass = row.wallet_pass
+        if row.resolved_at is not None or wallet_pass.due_at is None:
+            return NOTHING
+        if wallet_pass.state == wallet_pass.State.SET_ASIDE:
+            return badge(
+                str(_("never: set aside")),
+                BAD,
+                title=str(_("Until the card changes or somebody takes it up again.")),
+            )
+        if row.next_run_at is None:
+            return badge(str(_("with the next run")), WAITING)
+        return when(row.next_run_at, is_short=True)
 
     @admin.display(description=_("card"), ordering="wallet_pass__card_label")
     def card(self, row: SyncFailure) -> SafeString | str:

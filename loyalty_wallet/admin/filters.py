@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import get_conf
 from ..exceptions import failure_classes
-from ..models import WalletPass
+from ..models import SyncFailure, WalletPass
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -81,6 +81,7 @@ class ProgramKeyFilter(admin.SimpleListFilter):
 
     title = _("program")
     parameter_name = "program"
+    lookup = "program_key"
 
     def lookups(
         self, request: HttpRequest, model_admin: Any
@@ -89,7 +90,30 @@ class ProgramKeyFilter(admin.SimpleListFilter):
         return [(key, key) for key in keys.values_list("program_key", flat=True).distinct()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        return queryset.filter(program_key=self.value()) if self.value() else None
+        return queryset.filter(**{self.lookup: self.value()}) if self.value() else None
+
+
+class FailureProgramFilter(ProgramKeyFilter):
+    """Failures of the passes of one program."""
+
+    lookup = "wallet_pass__program_key"
+
+
+class OpenFailuresFilter(admin.SimpleListFilter):
+    """Runs of whose failures some are open still."""
+
+    title = _("failures")
+    parameter_name = "failures"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: Any
+    ) -> Iterable[tuple[str, _StrOrPromise]]:
+        return (("open", _("some are still open")),)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.value() != "open":
+            return None
+        return queryset.filter(Exists(SyncFailure.objects.open().filter(run=OuterRef("pk"))))
 
 
 class FailureStateFilter(admin.SimpleListFilter):

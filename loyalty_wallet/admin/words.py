@@ -88,6 +88,29 @@ def duration(seconds: float | None) -> str:
     return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
 
 
+def about(seconds: float) -> str:
+    """Return a length of time that is only an estimate."""
+    if seconds < 90:
+        return _("%(number)d s") % {"number": max(1, round(seconds))}
+    if seconds < 90 * 60:
+        return _("%(number)d min") % {"number": round(seconds / 60)}
+    return _("%(number)d h") % {"number": round(seconds / 3600)}
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in percent; what is not nothing is never shown as nothing."""
+    percent = 100 * part / whole if whole else 0.0
+    if part and percent < 0.1:
+        return _("< 0.1 %%") % {}
+    return _("%(number)s %%") % {"number": formats.number_format(percent, 1)}
+
+
+def cause(code: str) -> str:
+    """Return why something failed, in the reader's language."""
+    failure = failure_classes().get(code)
+    return _(failure.cause) if failure else ""
+
+
 def remedy(code: str) -> str:
     """Return what to do about a failure, in the reader's language."""
     failure = failure_classes().get(code)
@@ -122,9 +145,17 @@ def run_status(run: SyncRun) -> SafeString:
         title = _("No sign of life since %(moment)s") % {
             "moment": exactly(seen_at) if seen_at else NOTHING
         }
-        return badge(_("stalled"), BAD, title=title)
-    status = SyncRun.Status(run.status)
-    return badge(str(status.label), _RUN_TONES[status])
+        return badge(run_word(run), BAD, title=title)
+    return badge(run_word(run), run_tone(run))
+
+
+def run_word(run: SyncRun) -> str:
+    """Return how a run goes or ended, in one word."""
+    return _("stalled") if run.is_stalled else str(SyncRun.Status(run.status).label)
+
+
+def run_tone(run: SyncRun) -> str:
+    return BAD if run.is_stalled else _RUN_TONES[SyncRun.Status(run.status)]
 
 
 def scope(stored: Any) -> str:

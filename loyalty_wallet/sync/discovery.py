@@ -10,10 +10,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from ..conf import get_conf
-from ..models import SyncState
+from ..models import SyncState, WalletPass
 from ..sources import get_card_source
 from .outbox import mark_due
 
@@ -29,10 +30,16 @@ def discover() -> int:
     with transaction.atomic(using=router.db_for_write(SyncState)):
         SyncState.objects.get_or_create(scope=SCOPE)
         state = SyncState.objects.select_for_update().get(scope=SCOPE)
-        touched = mark_due(get_card_source().changed_since(window_start(state, now)))
+        start = window_start(state, now)
+        touched = mark_due(get_card_source().changed_since(start), unless=_is_left_aside(start))
         state.scanned_until = now
         state.save(update_fields=["scanned_until"])
     return touched
+
+
+def _is_left_aside(start: datetime) -> Q:
+    """Whoever set a pass aside knew of its change: what changes later is found a window later."""
+    return Q(state=WalletPass.State.SET_ASIDE, changed_at__gte=start)
 
 
 def window_start(state: SyncState | None, now: datetime) -> datetime:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import router, transaction
+from django.db.models import Q
 
 from .. import signals
 from ..cards import Card
@@ -34,9 +35,16 @@ def touch(card_keys: Iterable[str]) -> int:
 
 
 def mark_due(
-    card_keys: Iterable[str], *, wallets: Iterable[str] | None = None, priority: int | None = None
+    card_keys: Iterable[str],
+    *,
+    wallets: Iterable[str] | None = None,
+    priority: int | None = None,
+    unless: Q | None = None,
 ) -> int:
-    """Do what `touch` does without waking anybody: for a caller that delivers them itself."""
+    """Do what `touch` does without waking anybody: for a caller that delivers them itself.
+
+    Passes for which `unless` holds are left as they are.
+    """
     aliases = None if wallets is None else _configured(wallets)
     total = 0
     with transaction.atomic(using=_database()):
@@ -44,6 +52,8 @@ def mark_due(
             passes = WalletPass.objects.for_cards(chunk)
             if aliases is not None:
                 passes = passes.filter(wallet__in=aliases)
+            if unless is not None:
+                passes = passes.exclude(unless)
             total += passes.touch(priority=priority)
             total += _issue(chunk, aliases, only_automatic=True)
     return total

@@ -30,12 +30,19 @@ def messages_of(response: Any) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
-def ask(client: Client, url: str, pks: Iterable[object], *, across: bool = False) -> Any:
+def ask(
+    client: Client,
+    url: str,
+    pks: Iterable[object],
+    *,
+    across: bool = False,
+    action: str = "resync_cards",
+) -> Any:
     """Tick rows of a list and choose the action; return the page that asks."""
     return client.post(
         url,
         {
-            "action": "resync_cards",
+            "action": action,
             "index": "0",
             "select_across": "1" if across else "0",
             ACTION_CHECKBOX_NAME: [str(pk) for pk in pks],

@@ -121,7 +121,8 @@ def test_run_page_shows_what_went_wrong(
     run_id = sync_wallet_passes().run_id
     answer = boss.get(page_url("syncrun", run_id))
     page = text_of(answer)
-    assert "rejected 25 Correct the card or program data" in page
+    assert "rejected 25 25 The provider refused what was sent" in page
+    assert "Correct the card or program data" in page
     assert "See all 25 failures of this run" in page
     assert answer.content.decode().count("/walletpass/") == 20 + 1  # and the menu's
     assert f"manage.py sync_wallet_passes --run {run_id}" in page
