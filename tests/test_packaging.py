@@ -55,6 +55,7 @@ def metadata(wheel: zipfile.Path) -> Message:
         "static/**/*",
         "locale/*/LC_MESSAGES/*.mo",
         "**/*.json",
+        "**/*.yml",
     ],
 )
 def test_wheel_carries_the_files_of_the_package(names: set[str], pattern: str) -> None:

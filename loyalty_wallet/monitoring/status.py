@@ -136,7 +136,7 @@ def read_status() -> Status:
     schedule = read_schedule()
     runs = SyncRun.objects.order_by("-pk")
     last_run = runs.exclude(status__in=(SyncRun.Status.QUEUED, SyncRun.Status.SKIPPED)).first()
-    last_success = _full_runs(SyncRun.Status.SUCCEEDED, SyncRun.Status.PARTIAL).first()
+    last_success = full_runs(SyncRun.Status.SUCCEEDED, SyncRun.Status.PARTIAL).first()
     running = runs.filter(status=SyncRun.Status.RUNNING).first()
     has_rhythm = schedule.is_enabled and schedule.interval_seconds
     return Status(
@@ -158,7 +158,7 @@ def read_status() -> Status:
     )
 
 
-def _full_runs(*statuses: str) -> QuerySet[SyncRun]:
+def full_runs(*statuses: str) -> QuerySet[SyncRun]:
     """Return the runs over all cards in all wallets with one of these statuses, latest first."""
     full = SyncRun.objects.filter(status__in=statuses, selection__kind__in=("due", "all"))
     return full.exclude(selection__has_any_keys=("program", "wallet")).order_by("-pk")
@@ -170,7 +170,7 @@ def _read_wallets(
     backlogs = _read_backlogs()
     breakers = _read_breakers(last_run)
     probes = WalletProbe.objects.in_bulk()
-    all_right = _full_runs(SyncRun.Status.SUCCEEDED).values_list("finished_at", flat=True).first()
+    all_right = full_runs(SyncRun.Status.SUCCEEDED).values_list("finished_at", flat=True).first()
     found = []
     for alias in dict.fromkeys([*setups, *backlogs]):
         wallet, problem = setups.get(alias, Setup(None, ""))
