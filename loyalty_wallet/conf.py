@@ -70,6 +70,8 @@ class Conf:
     """How often the sync is scheduled; no success for two of these is an alert."""
     alert_mail: bool = False
     """Mail alerts to ADMINS."""
+    status_token: str = field(default="", repr=False)
+    """Who brings it may read the status over HTTP; empty: nobody but the staff."""
     alert_handlers: tuple[str, ...] = ()
     """Dotted paths of callables that are called with each `Alert`."""
 
@@ -187,6 +189,7 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
         lambda value: isinstance(value, timedelta) and value > timedelta(0),
         "a positive timedelta",
     ),
+    ("status_token", lambda value: isinstance(value, str), "a string"),
     ("alert_mail", lambda value: isinstance(value, bool), "True or False"),
     (
         "alert_handlers",

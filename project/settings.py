@@ -267,6 +267,8 @@ LOYALTY_WALLET: dict[str, Any] = {
         if wallet is not None
     },
 }
+if status_token := _text("WALLET_STATUS_TOKEN"):
+    LOYALTY_WALLET["STATUS_TOKEN"] = status_token
 if REDIS_URL:
     # All processes book their requests there, which costs the database nothing.
     LOYALTY_WALLET["RATE_LIMIT_REDIS_URL"] = REDIS_URL

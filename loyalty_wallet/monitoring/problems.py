@@ -26,6 +26,7 @@ class Level(StrEnum):
     DOWN = "down"
 
 
+_UNPUBLISHED = ("draft", "rejected", "under_review")
 _WORST_FIRST = list(reversed(Level))
 
 
@@ -168,4 +169,13 @@ def _of_probe(wallet: WalletStatus) -> Iterator[Problem]:
             wallet=wallet.alias,
             text=_("%(wallet)s: the provider refuses us.") % {"wallet": wallet.alias},
             remedy=_("Run: manage.py wallet_doctor --online"),
+        )
+    if probe.publishing in _UNPUBLISHED:
+        yield Problem(
+            code="not_published",
+            level=Level.DEGRADED,
+            wallet=wallet.alias,
+            text=_("%(wallet)s: a program is %(state)s; customers cannot add its cards.")
+            % {"wallet": wallet.alias, "state": probe.get_publishing_display()},
+            remedy=_("Look at its class in the Google Pay & Wallet Console."),
         )

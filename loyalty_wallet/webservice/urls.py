@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.urls import path
 
 from . import apple
+from .status import wallet_status
 
 app_name = "loyalty_wallet"
 
@@ -17,5 +18,6 @@ urlpatterns = [
     path(f"{_DEVICE}/<str:serial_number>", apple.registration, name="apple_registration"),
     path(_DEVICE, apple.changed_passes, name="apple_changed_passes"),
     path("apple/v1/passes/<str:pass_type>/<str:serial_number>", apple.download, name="apple_pass"),
+    path("wallet-status/", wallet_status, name="wallet_status"),
     path("apple/v1/log", apple.log, name="apple_log"),
 ]
