@@ -33,13 +33,13 @@ from .payloads import DEFAULT_LOGO_URL, LABELS, loyalty_class, loyalty_object
 
 API_URL = "https://walletobjects.googleapis.com"
 CLASSES = "loyaltyClass"
+OBJECTS = "loyaltyObject"
 _REVIEW_STATUSES = {
     "rejected": "rejected",
     "draft": "draft",
     "underreview": "under_review",
     "approved": "approved",
 }
-OBJECTS = "loyaltyObject"
 
 
 class GoogleWallet(Wallet):
