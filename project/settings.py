@@ -232,8 +232,12 @@ def _google_wallet() -> dict[str, Any] | None:
         "credentials": credentials,
         "requests_per_second": _rate("GOOGLE_WALLET_REQUESTS_PER_SECOND", 20.0),
     }
-    if api_url := _text("GOOGLE_WALLET_API_URL"):
-        options["api_url"] = api_url
+    optional = {
+        "api_url": "GOOGLE_WALLET_API_URL",
+        "callback_url": "GOOGLE_WALLET_CALLBACK_URL",
+        "callback_keys_url": "GOOGLE_WALLET_CALLBACK_KEYS_URL",
+    }
+    options |= {option: _text(name) for option, name in optional.items() if _text(name)}
     return {"BACKEND": "loyalty_wallet.wallets.google.GoogleWallet", "OPTIONS": options}
 
 

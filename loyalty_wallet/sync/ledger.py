@@ -21,6 +21,7 @@ from ..exceptions import DeferredError, DeliveryError, KilledWorkerError
 from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
 from .failpoints import failpoint
 from .jobs import Job, JobOutcome
+from .presence import note_answers
 from .receipts import record_pushes
 
 logger = logging.getLogger("loyalty_wallet.sync")
@@ -57,6 +58,7 @@ class Ledger:
             self._write_failed(groups[JobOutcome.DEFERRED], JobOutcome.DEFERRED)
             self._release(groups[JobOutcome.RELEASED])
             record_pushes(ours, self._using)
+            note_answers(ours, self._using)
             counts = Counter(
                 str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted
             )

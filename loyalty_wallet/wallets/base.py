@@ -79,6 +79,14 @@ class PushTarget:
     reason: str = ""
 
 
+@dataclass(slots=True, eq=False)
+class PassAnswer:
+    """What a provider mentioned of a pass while it took an update."""
+
+    has_users: bool | None = None
+    """Whether somebody has the pass in a wallet; None when it did not say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassUpdate:
     """One pass to bring up to date."""
@@ -98,6 +106,25 @@ class PassUpdate:
     """The devices that have not been told of the pass as it is now."""
     published_at: float = 0.0
     """Since when phones can fetch it, by the monotonic clock: an older push does not speak of it."""
+    answer: PassAnswer = field(default_factory=PassAnswer, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemotePass:
+    """A pass as the provider has it, as far as it was asked for."""
+
+    remote_id: str
+    payload: Payload
+    has_users: bool | None = None
+    """Whether somebody has the pass in a wallet; None when the provider does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemotePage:
+    """One page of a program's passes; `next_token` is empty on the last one."""
+
+    passes: Sequence[RemotePass]
+    next_token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +180,13 @@ class Session(ABC):
         Raises DeliveryError, whose class says whether to try again, and LeaseLostError.
         """
 
+    async def list_passes(self, program_id: str, token: str, permit: Permit) -> RemotePage:
+        """Read one page of the passes that the provider has of a program.
+
+        Only where the wallet `can_list`. Raises DeliveryError.
+        """
+        raise NotImplementedError
+
 
 class Wallet(ABC):
     """A configured provider. The constructor's keywords are the OPTIONS of the settings.
@@ -175,6 +209,8 @@ class Wallet(ABC):
     """
     is_published: ClassVar[bool] = False
     """Phones fetch their passes from us: a version is put on record, then their devices are told."""
+    can_list: ClassVar[bool] = False
+    """The provider tells which passes it has, so that they can be compared with ours."""
 
     def __init__(
         self,
@@ -220,6 +256,13 @@ class Wallet(ABC):
     @abstractmethod
     def connect(self) -> AbstractAsyncContextManager[Session]:
         """Open a session; secrets are read when it first needs them."""
+
+    def differing_fields(self, payload: Payload, found: Payload) -> list[str]:
+        """Return the names of our fields that the provider has otherwise, however it spells them.
+
+        Only where the wallet `can_list`; `payload` is what was delivered.
+        """
+        raise NotImplementedError
 
     def check(self) -> list[str]:
         """Return what is wrong with the configuration, without any network."""

@@ -7,60 +7,22 @@ to Update Passes".
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from functools import wraps
 from http import HTTPStatus
-from typing import Concatenate, ParamSpec
 
-from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.http import http_date
-from django.views.decorators.csrf import csrf_exempt
 
 from ..exceptions import DeliveryError
 from ..models import WalletPass
 from ..wallets.apple.pkpass import CONTENT_TYPE
 from . import archives, complaints, registrations
-from .bodies import BodyError, read_json
+from .bodies import read_json
 from .devices import find_pass, is_identifier
+from .endpoints import endpoint, later
 from .limits import is_within_limit
-from .transactions import CROWDED
-
-logger = logging.getLogger("loyalty_wallet.webservice")
-
-RETRY_AFTER_SECONDS = 300
-
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
-def _endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
-    """Let phones in: they bring no cookies, are refused other methods, and never meet a 500."""
-
-    def decorate(view: View[P]) -> View[P]:
-        @csrf_exempt
-        @transaction.non_atomic_requests
-        @wraps(view)
-        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-            if request.method not in methods:
-                return HttpResponseNotAllowed(methods)
-            try:
-                response = view(request, *args, **kwargs)
-            except BodyError as error:
-                response = HttpResponse(status=error.status)
-            except CROWDED:
-                logger.exception("The database did not serve a phone.")
-                response = _later()
-            response["Cache-Control"] = "no-store"
-            return response
-
-        return guarded
-
-    return decorate
-
-
-@_endpoint("POST", "DELETE")
+@endpoint("POST", "DELETE")
 def registration(
     request: HttpRequest, device: str, pass_type: str, serial_number: str
 ) -> HttpResponse:
@@ -81,7 +43,7 @@ def registration(
     return HttpResponse(status=HTTPStatus.CREATED if is_new else HTTPStatus.OK)
 
 
-@_endpoint("GET")
+@endpoint("GET")
 def changed_passes(request: HttpRequest, device: str, pass_type: str) -> HttpResponse:
     """A device asks which of its passes have changed; that it knows its own name is its secret."""
     if not (is_identifier(device) and is_identifier(pass_type)):
@@ -96,7 +58,7 @@ def changed_passes(request: HttpRequest, device: str, pass_type: str) -> HttpRes
     return JsonResponse({"serialNumbers": found.serial_numbers, "lastUpdated": str(found.tag)})
 
 
-@_endpoint("GET", "HEAD")
+@endpoint("GET", "HEAD")
 def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpResponse:
     """A phone fetches a pass, unless it has that version."""
     wallet_pass = find_pass(request, pass_type, serial_number)
@@ -104,7 +66,7 @@ def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpRe
         return _unauthorized()
     if wallet_pass.modified_at is None:
         # Not rendered yet: an honest "later" is what a phone retries.
-        return _later()
+        return later()
     # A phone sends back the very text that it got. Versions have seconds of their own.
     if request.headers.get("If-Modified-Since") == _stamp(wallet_pass):
         response = HttpResponse(status=HTTPStatus.NOT_MODIFIED)
@@ -114,7 +76,7 @@ def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpRe
         try:
             archive = archives.archive_of(archives.read_version(wallet_pass))
         except DeliveryError:
-            return _later()
+            return later()
         except WalletPass.DoesNotExist:
             return _unauthorized()
         response = HttpResponse(archive, content_type=CONTENT_TYPE)
@@ -125,7 +87,7 @@ def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpRe
     return response
 
 
-@_endpoint("POST")
+@endpoint("POST")
 def log(request: HttpRequest) -> HttpResponse:
     """A phone complains. Anybody may: nothing but counts follows from it."""
     if not is_within_limit("log", request.META.get("REMOTE_ADDR", ""), per_minute=60):
@@ -146,9 +108,3 @@ def _unauthorized() -> HttpResponse:
 
 def _too_many() -> HttpResponse:
     return HttpResponse(status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": "60"})
-
-
-def _later() -> HttpResponse:
-    return HttpResponse(
-        status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
-    )

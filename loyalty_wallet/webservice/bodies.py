@@ -1,4 +1,4 @@
-"""Bodies from strangers: small, JSON, or refused."""
+"""Bodies from strangers: small, and JSON where that is asked for, or refused."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ class BodyError(Exception):
 def read_json(request: HttpRequest, *, most_bytes: int) -> object:
     """Return what the JSON of a body says. Raises BodyError for anything else, or for too much."""
     try:
+        return json.loads(read_body(request, most_bytes=most_bytes))
+    except (ValueError, RecursionError) as error:
+        raise BodyError(HTTPStatus.BAD_REQUEST) from error
+
+
+def read_body(request: HttpRequest, *, most_bytes: int) -> bytes:
+    """Return a body as it came. Raises BodyError for too much."""
+    try:
         size = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         size = 0
@@ -33,7 +41,4 @@ def read_json(request: HttpRequest, *, most_bytes: int) -> object:
         raise BodyError(HTTPStatus.BAD_REQUEST) from error
     if len(body) > most_bytes:
         raise BodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BodyError(HTTPStatus.BAD_REQUEST) from error
+    return body

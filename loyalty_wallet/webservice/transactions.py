@@ -1,5 +1,5 @@
-"""Transactions of phones, which come in crowds: a deadlock is no phone's fault, nor is a row that
-another request inserts or deletes between our look and our write.
+"""Transactions of phones and providers, which come in crowds: a deadlock is not their fault, nor is
+a row that another request inserts or deletes between our look and our write.
 """
 
 from __future__ import annotations

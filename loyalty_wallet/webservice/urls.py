@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import apple
+from . import apple, google
 from .status import wallet_status
 
 app_name = "loyalty_wallet"
@@ -20,4 +20,5 @@ urlpatterns = [
     path("apple/v1/passes/<str:pass_type>/<str:serial_number>", apple.download, name="apple_pass"),
     path("wallet-status/", wallet_status, name="wallet_status"),
     path("apple/v1/log", apple.log, name="apple_log"),
+    path("google/callback/", google.callback, name="google_callback"),
 ]

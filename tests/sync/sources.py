@@ -10,7 +10,7 @@ from loyalty_wallet.cards import Card
 from loyalty_wallet.models import LoyaltyCard
 from loyalty_wallet.sources import LoyaltyCardSource
 from loyalty_wallet.wallets.base import Outcome, PassUpdate, Permit
-from loyalty_wallet.wallets.google.wallet import GoogleSession
+from loyalty_wallet.wallets.google.session import GoogleSession
 
 
 class ExplodingSource(LoyaltyCardSource):

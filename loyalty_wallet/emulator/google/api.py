@@ -169,8 +169,12 @@ class WalletApi:
         self._permit(resource_id)
         return resource_id
 
+    def may_edit(self, resource_id: str) -> bool:
+        """Say whether the service account may edit a resource; raise for an id that is none."""
+        return rules.issuer_of(resource_id) in self.allowed_issuers
+
     def _permit(self, resource_id: str) -> None:
-        if rules.issuer_of(resource_id) not in self.allowed_issuers:
+        if not self.may_edit(resource_id):
             raise PermissionDeniedError("Permission denied.")
 
     def _shelf(self, request: LoggedRequest) -> Shelf:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -17,7 +18,9 @@ from .service import GoogleService
 
 Hook = Callable[[LoggedRequest], None]
 
-HOOK_THREADS = 16
+THREADS = 16
+
+R = TypeVar("R")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,14 +31,15 @@ class GoogleApp:
     control: ControlPanel
     # Asked anew for each request, so that a test can set or change the hook at any time.
     on_request: Callable[[], Hook | None]
-    _hooks: ThreadPoolExecutor | None = field(default=None, init=False)
+    _threads: ThreadPoolExecutor | None = field(default=None, init=False)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         target = request.raw_path
         raw = await request.read()
         if target.startswith("/control/"):
-            return self.control.handle(request.method, target, raw)
+            # Aside: whoever gets a callback asks for the keys, which this loop has to serve.
+            return await self._aside(self.control.handle, request.method, target, raw)
         entry, route = self.service.arrive(
             request.method, target, request.headers.get("Authorization"), raw
         )
@@ -50,17 +54,17 @@ class GoogleApp:
         return web.Response() if response is None else response
 
     def close(self) -> None:
-        """Let go of the threads that hooks ran in."""
-        if self._hooks is not None:
-            self._hooks.shutdown(wait=False, cancel_futures=True)
-            self._hooks = None
+        """Let go of the threads that hooks and orders ran in."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
 
     async def _answered(
         self, request: web.BaseRequest, entry: LoggedRequest, route: Route, raw: bytes
     ) -> web.StreamResponse | None:
         hook = self.on_request()
         if hook is not None:
-            await self._run_hook(hook, entry)
+            await self._aside(hook, entry)
         fault, delay = self.service.draw_fault(entry)
         # Writes take effect on arrival, before the answer is held up: a client that gives up
         # waiting has still changed something, and can never be overtaken by itself later.
@@ -72,8 +76,8 @@ class GoogleApp:
             return await answers.broken(request, entry, answer, fault)
         return None if answer is None else answers.whole(answer)
 
-    async def _run_hook(self, hook: Hook, entry: LoggedRequest) -> None:
+    async def _aside(self, work: Callable[..., R], *args: Any) -> R:
         # In a thread without an event loop, so that a hook may use the ORM or block.
-        if self._hooks is None:
-            self._hooks = ThreadPoolExecutor(HOOK_THREADS, thread_name_prefix="emulator-hook")
-        await asyncio.get_running_loop().run_in_executor(self._hooks, hook, entry)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="emulator-aside")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)

@@ -26,6 +26,7 @@ class ControlPanel:
             "objects": lambda: operations.objects,
             "classes": lambda: operations.classes,
             "faults": lambda: [fault.as_json() for fault in operations.faults],
+            "callbacks": lambda: [callback.as_json() for callback in operations.callbacks],
             "service-account": service_account,
         }
         self._orders: dict[str, Callable[..., Any]] = {
@@ -42,6 +43,10 @@ class ControlPanel:
             "edit-class": lambda id, fields: operations.edit_class(id, **fields),
             "forget-object": lambda id: operations.forget_object(id),
             "forget-class": lambda id: operations.forget_class(id),
+            "customer-saves": operations.customer_saves,
+            "customer-removes": operations.customer_removes,
+            "release-callbacks": operations.release_callbacks,
+            "repeat-callbacks": operations.repeat_callbacks,
         }
 
     def handle(self, method: str, target: str, raw: bytes) -> web.Response:

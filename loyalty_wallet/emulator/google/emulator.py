@@ -13,11 +13,13 @@ from loyalty_wallet.emulator.loopback import LoopbackServer, http_server, requir
 from .api import WalletApi
 from .app import GoogleApp
 from .control import ControlPanel
+from .customers import Customers
 from .faults import FaultBook
 from .keys import ServiceAccount
 from .log import LoggedRequest, RequestLog
 from .operations import GoogleOperations
 from .quota import Quota
+from .routes import KEYS_PATH
 from .service import GoogleService
 from .tokens import TokenDesk
 
@@ -30,11 +32,17 @@ class WalletOptions(TypedDict):
     issuer_id: str
     credentials: str
     api_url: str
+    callback_keys_url: str
 
 
 def wallet_options(url: str, issuer_id: str, account: ServiceAccount) -> WalletOptions:
     """Return the options with which a Google wallet talks to the emulator at `url`."""
-    return WalletOptions(issuer_id=issuer_id, credentials=json.dumps(account), api_url=url)
+    return WalletOptions(
+        issuer_id=issuer_id,
+        credentials=json.dumps(account),
+        api_url=url,
+        callback_keys_url=f"{url}{KEYS_PATH}",
+    )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,6 +66,7 @@ class GoogleEmulator(GoogleOperations):
     seed: int | None = None
     on_request: Callable[[LoggedRequest], None] | None = None
     _service: GoogleService = field(init=False, repr=False)
+    _customers: Customers = field(init=False, repr=False)
     _app: GoogleApp = field(init=False, repr=False)
     _server: LoopbackServer = field(init=False, repr=False)
 
@@ -72,6 +81,7 @@ class GoogleEmulator(GoogleOperations):
             log=RequestLog(keeps_bodies=self.log_bodies),
             latency_seconds=self.latency_seconds,
         )
+        self._customers = Customers(service=self._service)
         panel = ControlPanel(self, service_account=lambda: dict(self.service_account))
         self._app = GoogleApp(
             service=self._service, control=panel, on_request=lambda: self.on_request

@@ -24,7 +24,7 @@ Action = Literal[
     "html",  # a proxy's page with status 200, nothing applied
     "redirect",  # sent elsewhere, nothing applied
 ]
-Endpoint = Literal["token", "object", "class", "any"]
+Endpoint = Literal["token", "keys", "object", "class", "any"]
 
 # What happens without applying the write; every other action applies it first.
 ACTIONS_BEFORE = frozenset({"status", "hang", "close_before", "html", "redirect"})
@@ -60,7 +60,7 @@ class Fault:
     """One ordered fault.
 
     Without `endpoint` it hits requests about objects and classes; "any" includes the token
-    endpoint. `times` None means for ever. `probability` below 1 makes it hit at random.
+    endpoint and the callbacks' keys. `times` None means for ever. `probability` below 1 makes it hit at random.
     """
 
     id: int
@@ -100,7 +100,7 @@ class Fault:
         if self.method is not None and request.method != self.method:
             return False
         if self.endpoint is None:
-            if request.kind == "token":
+            if request.kind in ("token", "keys"):
                 return False
         elif self.endpoint not in ("any", request.kind):
             return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Unpack
 
+from .callbacks import Callback, CallbackOrder
+from .customers import Customers
 from .faults import Action, Fault, FaultOrder
 from .log import LoggedRequest
 from .quota import Quota
@@ -18,6 +20,7 @@ class GoogleOperations:
     """The operations on one `GoogleService`, safe to call from any thread."""
 
     _service: GoogleService
+    _customers: Customers
 
     @property
     def objects(self) -> dict[str, Resource]:
@@ -143,9 +146,35 @@ class GoogleOperations:
         with self._service.lock:
             self._service.api.classes.forget(class_id)
 
+    def customer_saves(self, link: str, callback: CallbackOrder = "once") -> list[str]:
+        """Press a save link; return the ids of the objects that it puts on a phone.
+
+        The callbacks go to the URL that the object's class names, before this returns. Raises
+        SaveRefusedError, a ValueError, for a link that Google would refuse.
+        """
+        return self._customers.save(link, callback)
+
+    def customer_removes(self, object_id: str, callback: CallbackOrder = "once") -> None:
+        """Remove an object from a phone. Raises KeyError when nobody has it."""
+        self._customers.remove(object_id, callback)
+
+    def release_callbacks(self, *, newest_first: bool = False) -> None:
+        """Send the callbacks that were ordered to be held."""
+        self._customers.release(newest_first=newest_first)
+
+    def repeat_callbacks(self) -> None:
+        """Send again all callbacks that have been sent."""
+        self._customers.repeat()
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        """The callbacks that have been sent, and how they were answered."""
+        return list(self._customers.callbacks)
+
     def reset(self) -> None:
-        """Forget objects, classes, log, faults and tokens."""
+        """Forget objects, classes, log, faults, tokens and customers."""
         self._service.reset()
+        self._customers.clear()
 
     def _requests_of(self, kind: Kind) -> list[LoggedRequest]:
         return [entry for entry in self.requests if entry.kind == kind]

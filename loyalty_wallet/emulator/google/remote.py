@@ -8,6 +8,7 @@ from http.client import HTTPConnection
 from typing import Any, Unpack
 from urllib.parse import urlencode, urlsplit
 
+from .callbacks import Callback, CallbackOrder
 from .control import CONTROL_ROOT
 from .emulator import WalletOptions, wallet_options
 from .faults import Action, Fault, FaultOrder
@@ -150,8 +151,34 @@ class RemoteGoogleEmulator:
         """Drop a class behind the client's back. Raises KeyError."""
         self._post("forget-class", id=class_id)
 
+    def customer_saves(self, link: str, callback: CallbackOrder = "once") -> list[str]:
+        """Press a save link; return the ids of the objects that it puts on a phone.
+
+        The callbacks go to the URL that the object's class names, before this returns. Raises
+        ValueError for a link that Google would refuse.
+        """
+        object_ids: list[str] = self._post("customer-saves", link=link, callback=callback)
+        return object_ids
+
+    def customer_removes(self, object_id: str, callback: CallbackOrder = "once") -> None:
+        """Remove an object from a phone. Raises KeyError when nobody has it."""
+        self._post("customer-removes", object_id=object_id, callback=callback)
+
+    def release_callbacks(self, *, newest_first: bool = False) -> None:
+        """Send the callbacks that were ordered to be held."""
+        self._post("release-callbacks", newest_first=newest_first)
+
+    def repeat_callbacks(self) -> None:
+        """Send again all callbacks that have been sent."""
+        self._post("repeat-callbacks")
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        """The callbacks that have been sent, and how they were answered."""
+        return [Callback(**callback) for callback in self._get("callbacks")]
+
     def reset(self) -> None:
-        """Forget objects, classes, log, faults and tokens."""
+        """Forget objects, classes, log, faults, tokens and customers."""
         self._post("reset")
 
     def _requests(self, **wanted: str) -> list[LoggedRequest]:

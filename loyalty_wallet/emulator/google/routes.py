@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-Kind = Literal["object", "class", "token"]
+Kind = Literal["object", "class", "token", "keys"]
 
 TOKEN_PATH = "/token"  # noqa: S105 (a path, not a secret)
+KEYS_PATH = "/keys"
 ROOT = "/walletobjects/v1/"
 KINDS: dict[str, Kind] = {"loyaltyObject": "object", "loyaltyClass": "class"}
 
@@ -31,6 +32,8 @@ def parse_path(path: str) -> Route:
     """Return the route of a request path; an unknown path has no kind."""
     if path == TOKEN_PATH:
         return Route(path=path, kind="token")
+    if path == KEYS_PATH:
+        return Route(path=path, kind="keys")
     if not path.startswith(ROOT):
         return Route(path=path)
     collection, *rest = path.removeprefix(ROOT).split("/")

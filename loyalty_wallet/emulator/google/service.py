@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from .api import WalletApi
+from .callbacks import CallbackSigner
 from .errors import GoogleApiError, OAuthError
 from .faults import ACTIONS_BEFORE, Fault, FaultBook
 from .keys import ServiceAccount, service_account
@@ -41,6 +42,7 @@ class GoogleService:
     quota: Quota
     log: RequestLog
     latency_seconds: float = 0.0
+    callback_signer: CallbackSigner = field(default_factory=CallbackSigner)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def arrive(
@@ -87,6 +89,8 @@ class GoogleService:
             return None
         if route.kind == "token":
             return self._grant(entry, raw)
+        if route.kind == "keys":
+            return Answer(status=200, body=self.callback_signer.keys())
         with self.lock:
             try:
                 self.tokens.check(entry.token)

@@ -40,7 +40,7 @@ class TokenDesk:
         assertion = fields.get("assertion", [""])[0]
         if not assertion:
             raise OAuthError("invalid_request", "Missing required parameter: assertion")
-        _check_claims(self._verified_claims(assertion))
+        _check_claims(self.verified_claims(assertion))
         token = f"ya29.emulator-{secrets.token_urlsafe(32)}"
         self._expires_at[token] = time.monotonic() + self._lifetime_seconds
         answer = {
@@ -61,7 +61,8 @@ class TokenDesk:
         """Make every token given out so far worthless."""
         self._expires_at.clear()
 
-    def _verified_claims(self, assertion: str) -> dict[str, Any]:
+    def verified_claims(self, assertion: str) -> dict[str, Any]:
+        """Return what a token of the service account says; raises OAuthError for any other."""
         try:
             signed, _, signature = assertion.rpartition(".")
             header, claims = (json.loads(_decode(part)) for part in signed.split("."))

@@ -78,15 +78,36 @@ def read_resource(body: bytes, *, status: int, resource_id: str) -> dict[str, An
     Raises UnavailableError when it is not a JSON object about `resource_id`: a proxy's page or a
     torn answer must never count as a success.
     """
-    try:
-        resource = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UnavailableError("The answer is not JSON.", http_status=status) from error
-    if not isinstance(resource, dict) or "error" in resource:
-        raise UnavailableError("The answer is not a resource.", http_status=status)
+    resource = _read_object(status, body)
     if resource.get("id", resource_id) != resource_id:
         raise UnavailableError("The answer is about another resource.", http_status=status)
     return resource
+
+
+def read_page(body: bytes, *, status: int) -> tuple[list[dict[str, Any]], str]:
+    """Return the resources of a 2xx answer to a list, and the token of the page that follows.
+
+    Raises UnavailableError for what is no page: it must never count as an empty one.
+    """
+    page = _read_object(status, body)
+    resources, pagination = page.get("resources", []), page.get("pagination", {})
+    if not (
+        isinstance(resources, list)
+        and all(isinstance(found, dict) and isinstance(found.get("id"), str) for found in resources)
+        and isinstance(pagination, dict)
+    ):
+        raise UnavailableError("The answer is not a list of resources.", http_status=status)
+    return resources, str(pagination.get("nextPageToken") or "")
+
+
+def _read_object(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnavailableError("The answer is not JSON.", http_status=status) from error
+    if not isinstance(content, dict) or "error" in content:
+        raise UnavailableError("The answer is not a resource.", http_status=status)
+    return content
 
 
 def error_for(status: int, headers: Mapping[str, str], body: bytes) -> DeliveryError:

@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from ...exceptions import ForgedCallbackError, NetworkError, UnavailableError
+from ...exceptions import DeliveryError, ForgedCallbackError, NetworkError, UnavailableError
 from ..base import is_safe_url
 
 KEYS_URL = "https://pay.google.com/gp/m/issuer/keys"
@@ -31,6 +32,8 @@ PROTOCOL = "ECv2SigningOnly"
 SENDER = "GooglePayPasses"
 REFETCH_SECONDS = 60
 """Between two fetches of the root keys: a forger must not make us hammer Google."""
+FETCH_SECONDS = 5
+"""For the whole of a fetch: whoever calls us waits meanwhile, and so does one of our threads."""
 MOST_SIGNATURES = 10
 """Of an intermediate key, each to be tried with each root key; Google sends one."""
 
@@ -59,14 +62,15 @@ class RootKeys:
     Safe to share between threads.
     """
 
-    def __init__(self, url: str = KEYS_URL, *, timeout_seconds: float = 5) -> None:
+    def __init__(self, url: str = KEYS_URL, *, timeout_seconds: float = FETCH_SECONDS) -> None:
         if not is_safe_url(url):
             raise ValueError("The URL of Google's keys must be https, or on this machine.")
-        self._url = url
+        self.url = url
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         self._keys: list[tuple[ec.EllipticCurvePublicKey, datetime]] = []
         self._fetched_at = float("-inf")
+        self._failure: DeliveryError | None = None
 
     def get(self) -> list[ec.EllipticCurvePublicKey]:
         """Return the keys that have not expired. Raises NetworkError or UnavailableError."""
@@ -74,40 +78,78 @@ class RootKeys:
         return keys or self.refresh()
 
     def refresh(self) -> list[ec.EllipticCurvePublicKey]:
-        """Fetch the keys again, unless that has been done in the last `REFETCH_SECONDS`."""
+        """Fetch the keys again, unless that has been tried in the last `REFETCH_SECONDS`.
+
+        A fetch that failed fails for all who ask meanwhile: without the keys nobody can tell a
+        forgery, and what may be Google's own must not be refused for good.
+        """
         with self._lock:
             if time.monotonic() >= self._fetched_at + REFETCH_SECONDS:
                 self._fetched_at = time.monotonic()
-                self._keys = self._fetch()
+                try:
+                    self._keys = _fetch_in_time(self.url, self._timeout_seconds)
+                except DeliveryError as error:
+                    self._failure = error
+                else:
+                    self._failure = None
+            if self._failure is not None:
+                raise self._failure.with_traceback(None)
         return self._unexpired()
 
     def _unexpired(self) -> list[ec.EllipticCurvePublicKey]:
         now = datetime.now(UTC)
         return [key for key, expires_at in self._keys if expires_at > now]
 
-    def _fetch(self) -> list[tuple[ec.EllipticCurvePublicKey, datetime]]:
+
+def _fetch_in_time(
+    url: str, timeout_seconds: float
+) -> list[tuple[ec.EllipticCurvePublicKey, datetime]]:
+    """Fetch the keys within a total time, which `requests` knows only for each single read."""
+    fetched: Future[list[tuple[ec.EllipticCurvePublicKey, datetime]]] = Future()
+
+    def fetch() -> None:
         try:
-            with requests.Session() as session:
-                session.trust_env = False
-                answer = session.get(
-                    self._url, timeout=self._timeout_seconds, allow_redirects=False
-                )
-        except requests.RequestException as error:
-            raise NetworkError(
-                f"Google's callback keys cannot be fetched: {type(error).__name__}"
-            ) from error
-        if answer.status_code != requests.codes.ok:
-            raise UnavailableError(
-                "Google's callback keys cannot be fetched.", http_status=answer.status_code
-            )
-        try:
-            return [
-                (_public_key(_text(entry, "keyValue")), _moment(entry, "keyExpiration"))
-                for entry in answer.json()["keys"]
-                if entry.get("protocolVersion") == PROTOCOL
-            ]
-        except (ForgedCallbackError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UnavailableError("What Google's key server answered is not its keys.") from error
+            fetched.set_result(_fetch(url, timeout_seconds))
+        except Exception as error:  # handed to the thread that waits
+            fetched.set_exception(error)
+
+    threading.Thread(target=fetch, name="google-callback-keys", daemon=True).start()
+    try:
+        return fetched.result(timeout_seconds)
+    except TimeoutError as error:
+        raise NetworkError("Google's callback keys did not arrive in time.") from error
+
+
+def _fetch(url: str, timeout_seconds: float) -> list[tuple[ec.EllipticCurvePublicKey, datetime]]:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(url, timeout=timeout_seconds, allow_redirects=False)
+    except requests.RequestException as error:
+        raise NetworkError(
+            f"Google's callback keys cannot be fetched: {type(error).__name__}"
+        ) from error
+    if answer.status_code != requests.codes.ok:
+        raise UnavailableError(
+            "Google's callback keys cannot be fetched.", http_status=answer.status_code
+        )
+    try:
+        return [
+            (_public_key(_text(entry, "keyValue")), _moment(entry, "keyExpiration"))
+            for entry in answer.json()["keys"]
+            if entry.get("protocolVersion") == PROTOCOL
+        ]
+    except (ForgedCallbackError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnavailableError("What Google's key server answered is not its keys.") from error
+
+
+def claimed_issuer(body: bytes) -> str:
+    """Return the issuer whose card a callback says that it is about; nothing is verified yet.
+
+    Raises ForgedCallbackError when it does not say.
+    """
+    message = _object(_text(_object(body), "signedMessage"))
+    return _text(message, "objectId").partition(".")[0]
 
 
 def verify(body: bytes, *, issuer_id: str, roots: RootKeys) -> Callback:

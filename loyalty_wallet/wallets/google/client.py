@@ -7,16 +7,21 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
 
 from ...exceptions import DeliveryTimeoutError, NetworkError
 from ..base import Payload, Permit, canonical_json
-from .answers import error_for, read_resource
+from .answers import error_for, read_page, read_resource
 from .credentials import Token, TokenKeeper
 
+CLASSES = "loyaltyClass"
+OBJECTS = "loyaltyObject"
 SERVICE_PATH = "/walletobjects/v1"
+ANSWERED_FIELDS = {CLASSES: "id", OBJECTS: "id,hasUsers"}
+"""What of a resource its write answers: Google echoes all of it unless told otherwise."""
 HEADERS = {
     "User-Agent": "loyalty-wallet (gzip)",
     "Content-Type": "application/json; charset=UTF-8",
@@ -50,31 +55,48 @@ class GoogleClient:
         self, kind: str, resource_id: str, body: bytes, attempt: Attempt
     ) -> dict[str, Any]:
         """Change the fields that the JSON of `body` names; a null clears its field."""
-        url = self._url(f"{kind}/{resource_id}")
-        return await self._send("PATCH", url, body, resource_id, attempt)
+        url = self._url(f"{kind}/{resource_id}", fields=ANSWERED_FIELDS[kind])
+        status, answer = await self._send("PATCH", url, body, attempt)
+        return read_resource(answer, status=status, resource_id=resource_id)
 
     async def insert(
         self, kind: str, resource_id: str, payload: Payload, attempt: Attempt
     ) -> dict[str, Any]:
         present = {name: value for name, value in payload.items() if value is not None}
         body = canonical_json(present)
-        return await self._send("POST", self._url(kind), body, resource_id, attempt)
+        url = self._url(kind, fields=ANSWERED_FIELDS[kind])
+        status, answer = await self._send("POST", url, body, attempt)
+        return read_resource(answer, status=status, resource_id=resource_id)
 
     async def list_classes(self, issuer_id: str, attempt: Attempt) -> list[dict[str, Any]]:
         """Return the id and the review status of an issuer's first hundred classes."""
-        query = "maxResults=100&fields=resources(id,reviewStatus)&prettyPrint=false"
-        url = URL(f"{self._root}/loyaltyClass?issuerId={issuer_id}&{query}", encoded=True)
-        answer = await self._send("GET", url, None, "", attempt)
-        found = answer.get("resources")
-        return [entry for entry in found or () if isinstance(entry, dict)]
+        wanted = {"issuerId": issuer_id, "maxResults": "100"}
+        url = self._url(CLASSES, fields="resources(id,reviewStatus)", **wanted)
+        status, answer = await self._send("GET", url, None, attempt)
+        return read_page(answer, status=status)[0]
 
-    def _url(self, path: str) -> URL:
-        # Compact answers: Google echoes the whole resource, pretty-printed, unless told otherwise.
-        return URL(f"{self._root}/{path}?fields=id&prettyPrint=false", encoded=True)
+    async def list_objects(
+        self, class_id: str, attempt: Attempt, *, fields: str, size: int, token: str = ""
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Return a page of a class's objects, and the token of the next page, empty for none."""
+        wanted = {
+            "classId": class_id,
+            "maxResults": str(size),
+            **({"token": token} if token else {}),
+        }
+        selected = f"resources({fields}),pagination/nextPageToken"
+        url = self._url(OBJECTS, fields=selected, **wanted)
+        status, answer = await self._send("GET", url, None, attempt)
+        return read_page(answer, status=status)
+
+    def _url(self, path: str, **parameters: str) -> URL:
+        query = urlencode({**parameters, "prettyPrint": "false"}, safe="(),/")
+        return URL(f"{self._root}/{path}?{query}", encoded=True)
 
     async def _send(
-        self, method: str, url: URL, body: bytes | None, resource_id: str, attempt: Attempt
-    ) -> dict[str, Any]:
+        self, method: str, url: URL, body: bytes | None, attempt: Attempt
+    ) -> tuple[int, bytes]:
+        """Return status and body of a 2xx answer."""
         token = await self._tokens.get()
         status, headers, answer = await self._exchange(method, url, body, token, attempt)
         if status == HTTPStatus.UNAUTHORIZED:
@@ -82,7 +104,7 @@ class GoogleClient:
             status, headers, answer = await self._exchange(method, url, body, token, attempt)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise error_for(status, headers, answer)
-        return read_resource(answer, status=status, resource_id=resource_id)
+        return status, answer
 
     async def _exchange(
         self, method: str, url: URL, body: bytes | None, token: Token, attempt: Attempt

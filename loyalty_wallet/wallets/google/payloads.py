@@ -42,6 +42,24 @@ LABELS = {
 }
 """What people call these fields, in the order of reading."""
 
+MANY_HOLDERS = "MULTIPLE_HOLDERS"
+HOLDERS = (MANY_HOLDERS, "ONE_USER_ALL_DEVICES", "ONE_USER_ONE_DEVICE")
+"""Who may have one card on a phone, as Google spells it."""
+
+OBJECT_FIELDS = (
+    "id",
+    "classId",
+    "state",
+    "accountId",
+    "accountName",
+    "loyaltyPoints",
+    "secondaryLoyaltyPoints",
+    "barcode",
+    "textModulesData",
+    "validTimeInterval",
+)
+"""The fields of an object that are ours; Google and others may set more of them."""
+
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 _COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
 _BARCODE_TYPES = {
@@ -70,9 +88,16 @@ def loyalty_object(card: Card, *, object_id: str, class_id: str) -> Payload:
 
 
 def loyalty_class(
-    program: Program, *, class_id: str, default_logo_url: str = DEFAULT_LOGO_URL
+    program: Program,
+    *,
+    class_id: str,
+    default_logo_url: str = DEFAULT_LOGO_URL,
+    callback_url: str = "",
+    holders: str = "",
 ) -> Payload:
     """Return the LoyaltyClass of `program`. Raises InvalidCardError, naming the field.
+
+    Without a `callback_url` or `holders` what the class has of them is left alone.
 
     The review status is UNDER_REVIEW on every write: Google accepts only that and DRAFT from us,
     approves on its own, and lets no object belong to a draft.
@@ -83,7 +108,7 @@ def loyalty_class(
     if program.background_color and not _COLOR.fullmatch(program.background_color):
         raise InvalidCardError("hexBackgroundColor: must be #rgb or #rrggbb.")
     hero = program.hero_image_url
-    return {
+    payload: dict[str, Any] = {
         "id": checked_id("id", class_id),
         "issuerName": program.issuer_name,
         "programName": program.name,
@@ -92,6 +117,11 @@ def loyalty_class(
         "hexBackgroundColor": program.background_color or None,
         "reviewStatus": "UNDER_REVIEW",
     }
+    if callback_url:
+        payload["callbackOptions"] = {"url": callback_url}
+    if holders:
+        payload["multipleDevicesAndHoldersAllowedStatus"] = holders
+    return payload
 
 
 def checked_id(field: str, value: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -13,27 +12,16 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ...cards import Card, Program
-from ...exceptions import ClassMissingError, DeliveryError, LeaseLostError, NotFoundError
-from ..base import (
-    Outcome,
-    PassUpdate,
-    Payload,
-    Permit,
-    ProbeResult,
-    ProgramUpdate,
-    Session,
-    Wallet,
-    canonical_json,
-    is_safe_url,
-)
-from .answers import AlreadyExistsError
+from ...exceptions import DeliveryError
+from ..base import Payload, ProbeResult, Wallet, is_safe_url
+from .callbacks import KEYS_URL, Callback, RootKeys, verify
 from .client import HEADERS, Attempt, GoogleClient
 from .credentials import KeySource, ServiceAccount, TokenKeeper
-from .payloads import DEFAULT_LOGO_URL, LABELS, loyalty_class, loyalty_object
+from .dialect import differing_fields
+from .payloads import DEFAULT_LOGO_URL, HOLDERS, LABELS, loyalty_class, loyalty_object
+from .session import GoogleSession
 
 API_URL = "https://walletobjects.googleapis.com"
-CLASSES = "loyaltyClass"
-OBJECTS = "loyaltyObject"
 _REVIEW_STATUSES = {
     "rejected": "rejected",
     "draft": "draft",
@@ -47,13 +35,16 @@ class GoogleWallet(Wallet):
 
     `credentials` is the service-account JSON: a path, its text, its content, or a callable that
     returns one of these. `api_url` is the root without a path. `default_logo_url` is the logo of
-    programs that have none: Google requires one.
+    programs that have none: Google requires one. `callback_url` is where Google tells us that a
+    customer saved or removed a card, `callback_keys_url` where it publishes the keys that sign this.
+    `holders` says who may have one card: one of `HOLDERS`, or nothing for Google's own choice.
 
     Google publishes a limit of 20 requests per second and advises a timeout of 10 s (Wallet FAQ).
     """
 
     provider = "google"
     field_labels = LABELS
+    can_list = True
     count_names = (
         "created",
         "updated",
@@ -64,7 +55,7 @@ class GoogleWallet(Wallet):
         "requests",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         alias: str,
         *,
@@ -72,6 +63,9 @@ class GoogleWallet(Wallet):
         credentials: KeySource,
         api_url: str = API_URL,
         default_logo_url: str = DEFAULT_LOGO_URL,
+        callback_url: str = "",
+        callback_keys_url: str = KEYS_URL,
+        holders: str = "",
         **limits: Any,
     ) -> None:
         super().__init__(alias, **limits)
@@ -82,9 +76,18 @@ class GoogleWallet(Wallet):
         root = urlsplit(api_url)
         if not root.hostname or root.path.strip("/") or root.query:
             raise ValueError("api_url must be a root without a path.")
+        if callback_url and not is_safe_url(callback_url):
+            raise ValueError("callback_url must be https; plain http is for loopback hosts only.")
+        if not is_safe_url(callback_keys_url):
+            raise ValueError("callback_keys_url must be https; plain http is for loopback only.")
+        if holders not in ("", *HOLDERS):
+            raise ValueError(f"holders must be empty or one of {', '.join(HOLDERS)}.")
         self.issuer_id = str(issuer_id)
         self.api_url = api_url
         self.default_logo_url = default_logo_url
+        self.callback_url = callback_url
+        self.callback_keys = RootKeys(callback_keys_url)
+        self.holders = holders
         self.account = ServiceAccount(credentials, timeout_seconds=self.timeout_seconds)
 
     def remote_id(self, suffix: str) -> str:
@@ -99,7 +102,23 @@ class GoogleWallet(Wallet):
         return loyalty_object(card, object_id=remote_id, class_id=program_id)
 
     def render_program(self, program: Program, *, program_id: str) -> Payload:
-        return loyalty_class(program, class_id=program_id, default_logo_url=self.default_logo_url)
+        return loyalty_class(
+            program,
+            class_id=program_id,
+            default_logo_url=self.default_logo_url,
+            callback_url=self.callback_url,
+            holders=self.holders,
+        )
+
+    def differing_fields(self, payload: Payload, found: Payload) -> list[str]:
+        return differing_fields(payload, found)
+
+    def verify_callback(self, body: bytes) -> Callback:
+        """Return the callback in `body` when Google signed it for this wallet's issuer.
+
+        Raises ForgedCallbackError, and NetworkError or UnavailableError without Google's keys.
+        """
+        return verify(body, issuer_id=self.issuer_id, roots=self.callback_keys)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[GoogleSession]:
@@ -137,104 +156,6 @@ async def _permit_everything() -> None:
     """One request of a probe's needs neither a lease nor a slot."""
 
 
-class GoogleSession(Session):
-    """Delivers objects, and their classes once a run."""
-
-    def __init__(self, client: GoogleClient, *, timeout_seconds: float) -> None:
-        self._client = client
-        self._timeout_seconds = timeout_seconds
-        self._classes: dict[str, asyncio.Task[None]] = {}
-
-    def begin_run(self) -> None:
-        self._classes = {}
-
-    async def authenticate(self) -> None:
-        await self._client.authenticate()
-
-    async def deliver(self, update: PassUpdate, permit: Permit) -> Outcome:
-        attempt = Attempt(permit, timeout_seconds=self._timeout_seconds)
-        program = update.program
-        if not program.is_known:
-            await self._ensure_class(program, permit)
-        outcome = Outcome.UNCHANGED
-        if update.is_changed:
-            outcome = await self._put_object(update, attempt)
-        # A known class comes last: new colours must not hold back a balance.
-        if program.is_known and program.is_changed:
-            await self._ensure_class(program, permit)
-        return outcome
-
-    async def _put_object(self, update: PassUpdate, attempt: Attempt) -> Outcome:
-        body = update.body
-        if update.notify:
-            # Not part of what is remembered: Google forgets it after the one request.
-            body = canonical_json({**update.payload, "notifyPreference": "NOTIFY_ON_UPDATE"})
-        try:
-            await self._client.patch(OBJECTS, update.remote_id, body, attempt)
-        except NotFoundError:
-            if not update.may_create:
-                raise
-        else:
-            return Outcome.UPDATED
-        try:
-            await self._insert_object(update, attempt)
-        except AlreadyExistsError:
-            # Somebody inserted it just now, or our own insert landed and its answer was lost.
-            await self._client.patch(OBJECTS, update.remote_id, body, attempt)
-            return Outcome.UPDATED
-        return Outcome.CREATED
-
-    async def _insert_object(self, update: PassUpdate, attempt: Attempt) -> None:
-        object_id, payload = update.remote_id, update.payload
-        try:
-            await self._client.insert(OBJECTS, object_id, payload, attempt)
-        except NotFoundError:
-            # The class is gone though we knew it.
-            await self._ensure_class(update.program, attempt.permit, is_lost=True)
-        else:
-            return
-        try:
-            await self._client.insert(OBJECTS, object_id, payload, attempt)
-        except NotFoundError as error:
-            raise _class_missing(error) from error
-
-    async def _ensure_class(
-        self, program: ProgramUpdate, permit: Permit, *, is_lost: bool = False
-    ) -> None:
-        """Bring the class up to date once for all cards that wait for it.
-
-        A failure that no retry mends is remembered, so that it costs one request, not one a card.
-        """
-        key = f"lost {program.remote_id}" if is_lost else program.remote_id
-        while True:
-            task = self._classes.get(key)
-            is_ours = task is None or (task.done() and _may_succeed_later(task))
-            if task is None or is_ours:
-                task = asyncio.create_task(self._put_class(program, permit))
-                self._classes[key] = task
-            try:
-                await asyncio.shield(task)
-            except LeaseLostError:
-                if is_ours:
-                    raise
-                # It was another card's lease that ended: go on with our own.
-            else:
-                return
-
-    async def _put_class(self, program: ProgramUpdate, permit: Permit) -> None:
-        attempt = Attempt(permit, timeout_seconds=self._timeout_seconds)
-        class_id, body = program.remote_id, canonical_json(program.payload)
-        try:
-            await self._client.patch(CLASSES, class_id, body, attempt)
-        except NotFoundError:
-            try:
-                await self._client.insert(CLASSES, class_id, program.payload, attempt)
-            except AlreadyExistsError:
-                await self._client.patch(CLASSES, class_id, body, attempt)
-            except NotFoundError as error:
-                raise _class_missing(error) from error
-
-
 def _publishing(classes: Iterable[Mapping[str, Any]]) -> str:
     """Return the worst review status: cards of that program cannot be added."""
     # Google answers in both spellings: UNDER_REVIEW and underReview.
@@ -242,16 +163,3 @@ def _publishing(classes: Iterable[Mapping[str, Any]]) -> str:
     return next(
         (name for status, name in _REVIEW_STATUSES.items() if status in statuses), "unknown"
     )
-
-
-def _may_succeed_later(task: asyncio.Task[None]) -> bool:
-    if task.cancelled():
-        return True
-    error = task.exception()
-    if isinstance(error, DeliveryError):
-        return error.is_retryable
-    return error is not None
-
-
-def _class_missing(error: NotFoundError) -> ClassMissingError:
-    return ClassMissingError(error.message, http_status=error.http_status, reason=error.reason)

@@ -320,6 +320,16 @@ class TestKeysOutOfReach:
         with pytest.raises(UnavailableError):
             verify(body(google.callback()), issuer_id=ISSUER, roots=roots)
 
+    def test_nobody_is_refused_after_a_fetch_that_failed(
+        self, google: Signer, roots: RootKeys, server: KeyServer
+    ) -> None:
+        """Until the keys may be asked for again, all who call are told to come again."""
+        server.status = 500
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                verify(body(google.callback()), issuer_id=ISSUER, roots=roots)
+        assert server.requests == 1
+
     def test_plain_http_elsewhere(self) -> None:
         """Keys that came in the clear would be anybody's."""
         with pytest.raises(ValueError, match="https"):

@@ -52,10 +52,12 @@ def test_patch_clears_what_is_none(bench: Bench) -> None:
 
 
 def test_answers_are_asked_for_compactly(bench: Bench) -> None:
-    """Every request asks for the id alone, without white space."""
+    """Every request asks for the id alone, objects whether anybody has them, no white space."""
     bench.deliver_one(bench.update())
-    for entry in [*bench.google.object_requests, *bench.google.class_requests]:
-        assert dict(entry.query) == {"fields": "id", "prettyPrint": "false"}
+    for kind, fields in (("object", "id,hasUsers"), ("class", "id")):
+        queries = [dict(entry.query) for entry in bench.google.requests if entry.kind == kind]
+        assert queries
+        assert all(query == {"fields": fields, "prettyPrint": "false"} for query in queries)
 
 
 def test_lost_object_is_inserted_again(bench: Bench) -> None:

@@ -13,7 +13,13 @@ from loyalty_wallet.cards import Barcode, BarcodeFormat, Card, ProgramKind
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import InvalidCardError
 from loyalty_wallet.wallets.base import Payload, canonical_json, fingerprint
-from loyalty_wallet.wallets.google.payloads import DEFAULT_LOGO_URL, loyalty_class, loyalty_object
+from loyalty_wallet.wallets.google import GoogleWallet
+from loyalty_wallet.wallets.google.payloads import (
+    DEFAULT_LOGO_URL,
+    OBJECT_FIELDS,
+    loyalty_class,
+    loyalty_object,
+)
 from tests.emulator.client import Client
 from tests.wallets.cards import BARE_CARD, BARE_PROGRAM, CARD, PROGRAM, card
 
@@ -284,3 +290,35 @@ def test_google_takes_it_and_clears_what_went(
     accepted(client.call("PATCH", f"loyaltyClass/{CLASS_ID}", bare_class))
     assert "heroImage" not in google.classes[CLASS_ID]
     assert "hexBackgroundColor" not in google.classes[CLASS_ID]
+
+
+def test_class_names_what_the_wallet_was_told() -> None:
+    """The callback's URL and who may hold a card are sent where the options say so, else left."""
+    plain = loyalty_class(PROGRAM, class_id="1.club")
+    assert not {"callbackOptions", "multipleDevicesAndHoldersAllowedStatus"} & plain.keys()
+    url = "https://shop.example/wallet/google/callback/"
+    told = loyalty_class(
+        PROGRAM, class_id="1.club", callback_url=url, holders="ONE_USER_ALL_DEVICES"
+    )
+    assert told["callbackOptions"] == {"url": url}
+    assert told["multipleDevicesAndHoldersAllowedStatus"] == "ONE_USER_ALL_DEVICES"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"callback_url": "http://shop.example/callback/"},
+        {"callback_keys_url": "http://pay.google.com/keys"},
+        {"holders": "ANYBODY"},
+    ],
+)
+def test_options_of_callbacks_are_checked(option: dict[str, Any]) -> None:
+    """What would be sent in the clear, or means nothing, is refused by name."""
+    (name,) = option
+    with pytest.raises(ValueError, match=name):
+        GoogleWallet("google", issuer_id="1", credentials="{}", **option)
+
+
+def test_fields_that_an_audit_asks_for_are_those_that_are_sent() -> None:
+    """Nothing that is ours goes uncompared."""
+    assert set(loyalty_object(CARD, object_id="1.a", class_id="1.b")) == set(OBJECT_FIELDS)
