@@ -1,4 +1,4 @@
-"""The admin: cards and their movements, passes, runs, failures.
+"""The admin: cards and their movements, passes, runs, failures, and what phones complain of.
 
 Cards, programs and transactions are here only while they are the cards that are synced: with a
 card source of your own they would be tables that nobody fills.
@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from ..conf import SETTING, Conf
 from ..models import (
+    AppleDeviceComplaint,
     LoyaltyCard,
     LoyaltyProgram,
     LoyaltyTransaction,
@@ -24,10 +25,12 @@ from .actions import ResyncAdmin
 from .cards import CardAdmin, ProgramAdmin, TransactionAdmin
 from .failures import FailureAdmin
 from .passes import PassAdmin
+from .phones import ComplaintAdmin
 from .runs import RunAdmin
 
 __all__ = [
     "CardAdmin",
+    "ComplaintAdmin",
     "FailureAdmin",
     "PassAdmin",
     "ProgramAdmin",
@@ -43,6 +46,7 @@ def register(site: admin.AdminSite) -> None:
     site.register(WalletPass, PassAdmin)
     site.register(SyncRun, RunAdmin)
     site.register(SyncFailure, FailureAdmin)
+    site.register(AppleDeviceComplaint, ComplaintAdmin)
     if _has_own_cards():
         site.register(LoyaltyProgram, ProgramAdmin)
         site.register(LoyaltyCard, CardAdmin)

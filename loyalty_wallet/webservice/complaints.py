@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from ..models import AppleDeviceComplaint, WalletPass
-from ..redaction import redact
+from ..redaction import MASK, redact
 from .bodies import BodyError
 from .devices import apple_wallets, is_identifier
 
@@ -44,6 +44,9 @@ _PASS = re.compile(
     r"pass type (?:identifier )?([\w.-]+).{0,40}?serial number ([\w.~-]+)", re.IGNORECASE
 )
 
+_DEVICE = re.compile(r"(?<=devices/)[^/\s]+|\b[0-9A-Fa-f]{64,}\b")
+"""A device's own name opens its list, and its push token is nobody's business."""
+
 
 def read_lines(content: object) -> list[str]:
     """Return the lines that a phone sent. Raises BodyError when there are none."""
@@ -70,7 +73,7 @@ def record(lines: list[str]) -> None:
         pass_type, pk = _pass_in(line)
         key = (kind_of(line), pk, pass_type)
         counts[key] += 1
-        messages[key] = redact(line.encode("utf-8", "replace").decode(), limit=500)
+        messages[key] = _readable(line)
     now = timezone.now()
     for key, count in counts.items():
         kind, pk, pass_type = key
@@ -87,6 +90,11 @@ def record(lines: list[str]) -> None:
                 first_at=now,
                 last_at=now,
             )
+
+
+def _readable(line: str) -> str:
+    text = line.encode("utf-8", "replace").decode()
+    return redact(_DEVICE.sub(MASK, text), limit=500)
 
 
 def _pass_in(line: str) -> tuple[str, int | None]:

@@ -22,6 +22,7 @@ VIEWS = (
     "view_walletpass",
     "view_syncrun",
     "view_syncfailure",
+    "view_appledevicecomplaint",
 )
 MODELS = tuple(name.removeprefix("view_") for name in VIEWS)
 HISTORY = ("walletpass", "syncrun", "syncfailure")

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from loyalty_wallet.models import (
+    AppleDeviceComplaint,
     LoyaltyCard,
     LoyaltyProgram,
     LoyaltyTransaction,
@@ -32,6 +33,7 @@ MOST = {
     "walletpass": 5,
     "syncrun": 9,
     "syncfailure": 6,
+    "appledevicecomplaint": 4,
 }
 """Session and user are two of them, the page's rows one; a count, filters and dates the rest."""
 
@@ -74,6 +76,12 @@ def _fill(count: int) -> None:
     SyncFailure.objects.bulk_create(
         SyncFailure(run=runs[0], wallet_pass=row, code="rejected", failed_at=now) for row in passes
     )
+    AppleDeviceComplaint.objects.bulk_create(
+        AppleDeviceComplaint(
+            kind="authentication", wallet_pass=row, count=1, first_at=now, last_at=now
+        )
+        for row in passes
+    )
 
 
 @pytest.mark.parametrize("model", MOST)
@@ -96,7 +104,7 @@ def test_list_needs_few_queries_however_long(
 def test_payloads_are_not_read_for_lists(boss: Client, configure: Configure) -> None:
     """The delivered payloads, the bulk of the table, stay in the database."""
     _fill(3)
-    for model in ("walletpass", "syncfailure"):
+    for model in ("walletpass", "syncfailure", "appledevicecomplaint"):
         with CaptureQueriesContext(connection) as queries:
             boss.get(list_url(model))
         assert not any('"payload"' in query["sql"] for query in queries)
@@ -109,6 +117,7 @@ def test_payloads_are_not_read_for_lists(boss: Client, configure: Configure) -> 
         (lambda: ("walletpass", WalletPass.objects.all()[0].pk), 5),
         (lambda: ("syncrun", SyncRun.objects.order_by("pk")[0].pk), 14),
         (lambda: ("syncfailure", SyncFailure.objects.all()[0].pk), 5),
+        (lambda: ("appledevicecomplaint", AppleDeviceComplaint.objects.all()[0].pk), 4),
     ],
 )
 def test_page_needs_few_queries(

@@ -83,6 +83,15 @@ class TestLog:
         self.complain(client, f"error in Authorization: ApplePass {client.token}")
         assert client.token not in AppleDeviceComplaint.objects.get().message
 
+    def test_devices_are_not_named(self, client: Client) -> None:
+        """A device's own name opens its list; its push token and it are on record elsewhere."""
+        line = f"GET https://shop.example/v1/devices/{client.device}/registrations/t with "
+        self.complain(client, f"{line}push token {'ab' * 32} failed")
+        messages = AppleDeviceComplaint.objects.get().message
+        assert "/registrations/t with push token" in messages
+        assert client.device not in messages
+        assert "abab" not in messages
+
     @pytest.mark.parametrize("body", ["", "{}", '{"logs": "text"}', '{"logs": null}', "[]"])
     def test_nonsense(self, client: Client, body: str) -> None:
         """400, nothing kept."""
