@@ -79,11 +79,9 @@ class ComplaintAdmin(ReadOnlyAdmin):
     list_display = (
         "kind_badge",
         "card",
-        "pass_type_identifier",
         "count",
-        "short_message",
-        "first",
         "last",
+        "short_message",
     )
     list_display_links = ("kind_badge",)
     list_filter = ("kind",)
@@ -132,7 +130,9 @@ class ComplaintAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("last message"))
     def short_message(self, row: AppleDeviceComplaint) -> SafeString | str:
-        short = Truncator(row.message).chars(SHORT_LENGTH)
+        # What went wrong is at the end, after all that the phone did.
+        problem = row.message.rpartition("encountered error:")[2].strip() or row.message
+        short = Truncator(problem).chars(SHORT_LENGTH)
         return format_html('<span class="lw-message" title="{}">{}</span>', row.message, short)
 
     @admin.display(description=_("first"), ordering="first_at")

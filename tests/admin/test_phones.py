@@ -51,9 +51,10 @@ def test_a_complaint_says_what_it_means_and_what_to_do(boss: Client, sold: Walle
         shown = text_of(boss.get(url))
         assert "refused by our web service" in shown
         assert str(sold) in shown
-        assert PASS_TYPE in shown
-        assert "Get pass task" in shown
+        assert "Authentication failure" in shown
         assert " 2 " in shown
+    assert PASS_TYPE in shown
+    assert "Get pass task" in shown
     assert "lets the Authorization header through" in shown
     assert page_url("walletpass", sold.pk) in boss.get(list_url(MODEL)).content.decode()
 
