@@ -14,12 +14,47 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
+from hpack import NeverIndexedHeaderTuple
 from hyperframe.frame import GoAwayFrame
+
+from ...wallets.apple.frames import RepeatingEncoder
 
 if TYPE_CHECKING:
     from .apns import ApnsEmulator
 
 SENT_TOGETHER = 16
+SWEEP_EVERY = 256
+"""Requests between two looks at which streams have ended."""
+
+
+class ServerFrames(H2Connection):
+    """h2, counting its open streams when it must: it would count them all for each new one."""
+
+    def __init__(self, apns: ApnsEmulator) -> None:
+        super().__init__(
+            H2Configuration(
+                client_side=False,
+                header_encoding="utf-8",
+                validate_inbound_headers=apns.validates_headers,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self.encoder = RepeatingEncoder()
+        self._most_open = 0
+        self._asked = 0
+
+    @property
+    def open_inbound_streams(self) -> int:
+        self._asked += 1
+        limit = self.local_settings.max_concurrent_streams
+        # Counting is also how h2 lets go of the streams that have ended.
+        if self._most_open >= limit or self._asked % SWEEP_EVERY == 0:
+            self._most_open = super().open_inbound_streams
+        known = self._most_open
+        # It asks for each stream that is about to open.
+        self._most_open += 1
+        return known
 
 
 class PushConnection(asyncio.Protocol):
@@ -32,15 +67,7 @@ class PushConnection(asyncio.Protocol):
         self._apns = apns
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._h2 = H2Connection(
-            H2Configuration(
-                client_side=False,
-                header_encoding="utf-8",
-                validate_inbound_headers=apns.validates_headers,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
-        )
+        self._h2 = ServerFrames(apns)
         self._requests: dict[int, dict[str, str]] = {}
         self._sizes: dict[int, int] = {}
         self._served = 0
@@ -87,7 +114,10 @@ class PushConnection(asyncio.Protocol):
 
     def answer(self, stream_id: int, status: int, apns_id: str, body: bytes = b"") -> None:
         """Answer one request, if it still waits for that."""
-        headers = [(":status", str(status)), ("apns-id", apns_id)]
+        headers = [
+            (b":status", b"%d" % status),
+            NeverIndexedHeaderTuple(b"apns-id", apns_id.encode()),
+        ]
         with suppress(H2Error):
             self._h2.send_headers(stream_id, headers, end_stream=not body)
             if body:

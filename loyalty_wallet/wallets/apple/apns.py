@@ -150,7 +150,7 @@ class ApnsClient:
             # Apple wants paths and tokens kept out of the table of headers; both are secrets too.
             NeverIndexedHeaderTuple(b":path", f"/3/device/{quote(push_token, safe='')}".encode()),
             *self._headers,
-            (b"apns-expiration", str(expiration).encode()),
+            NeverIndexedHeaderTuple(b"apns-expiration", str(expiration).encode()),
         ]
         if token:
             headers.append(NeverIndexedHeaderTuple(b"authorization", f"bearer {token}".encode()))

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hpack import Decoder, NeverIndexedHeaderTuple
 
 from loyalty_wallet.emulator.apple import ApnsEmulator, Authority
 from loyalty_wallet.exceptions import (
@@ -19,6 +20,7 @@ from loyalty_wallet.wallets.apple import apns as module
 from loyalty_wallet.wallets.apple import http2
 from loyalty_wallet.wallets.apple.apns_answers import PushReply
 from loyalty_wallet.wallets.apple.certificates import Certificates
+from loyalty_wallet.wallets.apple.frames import RepeatingEncoder
 from loyalty_wallet.wallets.base import PushAnswer
 
 from .conftest import PASS_TYPE, TEAM
@@ -283,3 +285,26 @@ class TestConnection:
 
         replies = push_many(options, 3, context=broken)
         assert {type(reply) for reply in replies} == {MisconfiguredError}
+
+
+class TestHeaderBlocks:
+    def test_what_repeats_is_short_and_read_as_it_was_meant(self) -> None:
+        """Whatever comes between: new headers, other tables, values that are never indexed."""
+        encoder, decoder = RepeatingEncoder(), Decoder()
+        decoder.max_allowed_table_size = 4096
+        topic, secret = (b"apns-topic", b"pass.com.example"), b"/3/device/" + b"9f" * 32
+        for turn in range(20):
+            headers: list[tuple[bytes, bytes]] = [
+                (b":method", b"POST"),
+                NeverIndexedHeaderTuple(b":path", secret),
+                topic,
+                *([(b"apns-priority", b"%d" % turn)] if turn % 5 == 0 else []),
+            ]
+            if turn in (7, 12):
+                encoder.header_table_size = 40 if turn == 7 else 4096
+            block = encoder.encode(headers)
+            assert list(decoder.decode(block, raw=True)) == headers
+            assert secret in block
+            if turn in (4, 11, 19):
+                repeats = len(block) - len(secret)
+                assert (repeats < 10) is (turn != 11), "a table of 40 bytes holds no topic"
