@@ -56,6 +56,8 @@ class Conf:
     """Let each scheduled run compare a 24th of all passes that nobody has announced."""
     recreate_missing: bool = True
     """Insert a pass again that the provider no longer knows."""
+    link_max_age: timedelta = timedelta(days=30)
+    """How long the links open with which customers add their cards."""
     set_aside_after: int = 24
     """Failing runs in a row, with a code that no retry mends, before a pass is set aside."""
     alert_failure_rate: float = 0.05
@@ -179,6 +181,11 @@ _RULES: list[tuple[str, Callable[[Any], bool], str]] = [
     ("max_run_seconds", lambda value: _is_number(value) and value > 0, "a positive number"),
     ("audit", lambda value: isinstance(value, bool), "True or False"),
     ("recreate_missing", lambda value: isinstance(value, bool), "True or False"),
+    (
+        "link_max_age",
+        lambda value: isinstance(value, timedelta) and value > timedelta(0),
+        "a positive timedelta",
+    ),
     ("set_aside_after", lambda value: _is_count(value) and value >= 1, "at least 1"),
     ("alert_failure_rate", lambda value: _is_number(value) and 0 <= value <= 1, "from 0 to 1"),
     ("alert_duration_seconds", lambda value: _is_number(value) and value >= 0, "0 or more"),

@@ -19,6 +19,8 @@
     │   └── BugError                 bug                  fails the card at once
     ├── LeaseLostError               another worker holds the pass now
     ├── ForgedCallbackError          a provider's callback is not from the provider
+    ├── AddToWalletError             a card cannot be put on a phone now
+    ├── LinkError                    a customer's link is none of ours, or has expired
     ├── RunActiveError               another full run is going
     └── SelectionError               what to sync was not understood
 
@@ -49,6 +51,27 @@ class LeaseLostError(LoyaltyWalletError):
 
 class ForgedCallbackError(LoyaltyWalletError):
     """A callback is forged, damaged, expired, or meant for somebody else; nothing follows from it."""
+
+
+class AddToWalletError(LoyaltyWalletError):
+    """A card cannot be put on a phone now.
+
+    `code` is that of the delivery that failed, or `unknown_card`, `inactive`, `no_wallet`;
+    `is_temporary` says whether waiting, or mending the wallet's configuration, helps.
+    """
+
+    def __init__(self, message: str, *, code: str, is_temporary: bool = False) -> None:
+        super().__init__(redact(message))
+        self.code = code
+        self.is_temporary = is_temporary
+
+
+class LinkError(LoyaltyWalletError):
+    """A customer's link is none of ours, or was one before it expired."""
+
+    def __init__(self, message: str, *, is_expired: bool = False) -> None:
+        super().__init__(message)
+        self.is_expired = is_expired
 
 
 class RunActiveError(LoyaltyWalletError):

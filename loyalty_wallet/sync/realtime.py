@@ -16,9 +16,15 @@ from .threads import shared_thread
 
 
 def sync_card_to_wallets(
-    card_key: str, *, wallet: str | None = None, notify: bool = False
+    card_key: str,
+    *,
+    wallet: str | None = None,
+    notify: bool = False,
+    max_attempts: int | None = None,
 ) -> SyncReport:
     """Bring one card up to date at once in each of its wallets, without a run on record.
+
+    `max_attempts` caps the attempts where somebody waits for the outcome.
 
     A pass that another worker holds is left to it: it sees the change and delivers it. What
     fails stays due for the next run. Never raises for a provider's fault. Raises SelectionError
@@ -26,7 +32,7 @@ def sync_card_to_wallets(
     """
     selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
     selection.mark_due()
-    return _deliver_now(selection, Orders(notify=notify))
+    return _deliver_now(selection, Orders(notify=notify, max_attempts=max_attempts))
 
 
 def deliver_due_card(card_key: str) -> SyncReport:

@@ -1,4 +1,4 @@
-"""Mount these where `web_service_url` and the provider's callbacks point to:
+"""Mount these where `web_service_url`, the provider's callbacks and your customers point to:
 
 path("wallet/", include("loyalty_wallet.webservice.urls"))
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import apple, google
+from . import apple, cards, google
 from .status import wallet_status
 
 app_name = "loyalty_wallet"
@@ -21,4 +21,7 @@ urlpatterns = [
     path("wallet-status/", wallet_status, name="wallet_status"),
     path("apple/v1/log", apple.log, name="apple_log"),
     path("google/callback/", google.callback, name="google_callback"),
+    path("cards/<str:signed>/", cards.card_page, name="card_page"),
+    path("cards/<str:signed>/google/", cards.add_to_google, name="card_google"),
+    path("cards/<str:signed>/card.pkpass", cards.download, name="card_pass"),
 ]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...cards import Barcode, BarcodeFormat, Card
+from ...colors import Color, is_hex, legible_on, parse_hex
 from ...exceptions import InvalidCardError, gettext_noop
 from ..base import Payload
 from . import strings
@@ -40,17 +41,14 @@ LABELS = {
 """What people call these fields, in the order of reading."""
 
 _SERIAL_NUMBER = re.compile(r"[A-Za-z0-9._~-]+")
-_COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
 _BARCODE_FORMATS = {
     BarcodeFormat.QR_CODE: "PKBarcodeFormatQR",
     BarcodeFormat.PDF_417: "PKBarcodeFormatPDF417",
     BarcodeFormat.AZTEC: "PKBarcodeFormatAztec",
     BarcodeFormat.CODE_128: "PKBarcodeFormatCode128",
 }
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 Field = dict[str, Any]
-Color = tuple[int, int, int]
 
 
 def store_card(  # noqa: PLR0913
@@ -189,10 +187,10 @@ def _colors(background: str) -> dict[str, str]:
     """Return the background and what is legible on it, black or white, as WCAG measures contrast."""
     if not background:
         return {}
-    if not _COLOR.fullmatch(background):
+    if not is_hex(background):
         raise InvalidCardError("backgroundColor: must be #rgb or #rrggbb.")
-    color = _parse(background)
-    text = max((_BLACK, _WHITE), key=lambda candidate: _contrast(candidate, color))
+    color = parse_hex(background)
+    text = legible_on(color)
     return {
         "backgroundColor": _rgb(color),
         "foregroundColor": _rgb(text),
@@ -200,25 +198,5 @@ def _colors(background: str) -> dict[str, str]:
     }
 
 
-def _parse(text: str) -> Color:
-    digits = text[1:] if len(text) == len("#rrggbb") else "".join(digit * 2 for digit in text[1:])
-    red, green, blue = bytes.fromhex(digits)
-    return red, green, blue
-
-
 def _rgb(color: Color) -> str:
     return "rgb({}, {}, {})".format(*color)
-
-
-def _contrast(one: Color, other: Color) -> float:
-    darker, lighter = sorted((_luminance(one), _luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(color: Color) -> float:
-    red, green, blue = (_linear(channel / 255) for channel in color)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _linear(channel: float) -> float:
-    return channel / 12.92 if channel <= 0.03928 else ((channel + 0.055) / 1.055) ** 2.4

@@ -12,6 +12,7 @@ from datetime import UTC
 from typing import Any
 
 from ...cards import Barcode, BarcodeFormat, Card, Program
+from ...colors import is_hex
 from ...exceptions import InvalidCardError, gettext_noop
 from ..base import Payload
 
@@ -61,7 +62,6 @@ OBJECT_FIELDS = (
 """The fields of an object that are ours; Google and others may set more of them."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
-_COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
 _BARCODE_TYPES = {
     BarcodeFormat.QR_CODE: "QR_CODE",
     BarcodeFormat.PDF_417: "PDF_417",
@@ -105,7 +105,7 @@ def loyalty_class(
     for field, value in (("issuerName", program.issuer_name), ("programName", program.name)):
         if not value:
             raise InvalidCardError(f"{field}: must not be empty.")
-    if program.background_color and not _COLOR.fullmatch(program.background_color):
+    if program.background_color and not is_hex(program.background_color):
         raise InvalidCardError("hexBackgroundColor: must be #rgb or #rrggbb.")
     hero = program.hero_image_url
     payload: dict[str, Any] = {
