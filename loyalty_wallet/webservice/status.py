@@ -7,7 +7,6 @@ takes five seconds at most, whatever the providers do.
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -20,11 +19,10 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 
 from ..conf import get_conf
-from ..models import SyncRun
-from ..monitoring.beat import Schedule
+from ..monitoring.as_json import status_as_dict
 from ..monitoring.probes import run_probes
 from ..monitoring.problems import Level
-from ..monitoring.status import Status, WalletStatus, read_status
+from ..monitoring.status import read_status
 
 logger = logging.getLogger("loyalty_wallet.webservice")
 
@@ -58,40 +56,6 @@ def wallet_status(request: HttpRequest) -> HttpResponse:
     )
 
 
-def status_as_dict(status: Status) -> dict[str, Any]:
-    """Return what monitors may know."""
-    return {
-        "status": status.level,
-        "google_configured": _has_provider(status, "google"),
-        "apple_configured": _has_provider(status, "apple"),
-        "wallets": {wallet.alias: _wallet(wallet) for wallet in status.wallets},
-        "last_run": _run(status.last_run),
-        "last_success_at": _iso(status.last_success.finished_at if status.last_success else None),
-        "backlog": {
-            "due": status.due,
-            "failing": status.failing,
-            "set_aside": status.set_aside,
-            "oldest_seconds": _seconds(status.oldest_seconds),
-        },
-        "schedule": _schedule(status.schedule, status.interval_seconds),
-        "has_broker": status.has_broker,
-        "alerts": [
-            {
-                "code": alert.code,
-                "value": alert.value,
-                "threshold": alert.threshold,
-                "raised_at": _iso(alert.raised_at),
-            }
-            for alert in status.alerts
-        ],
-        "problems": [
-            {"code": problem.code, "level": problem.level, "wallet": problem.wallet}
-            for problem in status.problems
-        ],
-        "checked_at": _iso(status.now),
-    }
-
-
 def _refusal(request: HttpRequest) -> HttpResponse | None:
     """Return the answer for who may not ask; nothing in it tells why."""
     if _has_token(request):
@@ -113,63 +77,3 @@ def _has_token(request: HttpRequest) -> bool:
         and scheme.lower() == "bearer"
         and constant_time_compare(given.strip(), expected)
     )
-
-
-def _has_provider(status: Status, provider: str) -> bool:
-    # A wallet that cannot be built does not say whose it is; its alias may.
-    return any(
-        wallet.is_configured and provider in (wallet.provider, wallet.alias)
-        for wallet in status.wallets
-    )
-
-
-def _wallet(wallet: WalletStatus) -> dict[str, Any]:
-    probe = wallet.probe
-    return {
-        "configured": wallet.is_configured,
-        "usable": wallet.is_usable,
-        "reachable": None if probe is None else probe.is_reachable,
-        "authorised": None if probe is None else probe.is_authorised,
-        "publishing": "unknown" if probe is None else probe.publishing,
-        "probed_at": _iso(None if probe is None else probe.checked_at),
-        "breaker": {None: "unknown", False: "closed", True: "open"}[wallet.is_breaker_open],
-        "expires_at": _iso(wallet.expires_at),
-        "days_left": wallet.days_left,
-        "due": wallet.due,
-        "failing": wallet.failing,
-        "set_aside": wallet.set_aside,
-        "oldest_seconds": _seconds(wallet.oldest_seconds),
-        "last_success_at": _iso(wallet.last_success_at),
-    }
-
-
-def _run(run: SyncRun | None) -> dict[str, Any] | None:
-    if run is None:
-        return None
-    return {
-        "status": run.status,
-        "trigger": run.trigger,
-        "started_at": _iso(run.started_at),
-        "finished_at": _iso(run.finished_at),
-        "duration_seconds": _seconds(run.duration_seconds),
-        "is_stalled": run.is_stalled,
-        "cards": run.card_counts,
-    }
-
-
-def _schedule(schedule: Schedule, interval_seconds: float) -> dict[str, Any]:
-    return {
-        "installed": schedule.is_installed,
-        "enabled": schedule.is_enabled,
-        "interval_seconds": interval_seconds,
-        "last_run_at": _iso(schedule.last_run_at),
-        "next_run_at": _iso(schedule.next_run_at),
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")
-
-
-def _seconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
