@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_PLAIN = (str, bytes, int, float, bool, type(None), dict)
+_PLAIN = (str, bytes, int, float, bool, type(None), dict, Path)
 
 
 class BrowserThread:

@@ -308,6 +308,31 @@ def test_logo_is_the_programs_own_and_only_from_https(browser: Client, card: Loy
     assert "shop.example" not in text_of(browser.get(card.get_card_url()))
 
 
+@pytest.mark.parametrize(
+    ("color", "text"), [("#0b3d2e", "light-text"), ("#ffd54a", "dark-text"), ("#fff", "dark-text")]
+)
+def test_text_is_legible_on_the_programs_colour(
+    browser: Client, card: LoyaltyCard, color: str, text: str
+) -> None:
+    """Black or white, as the phones choose; no checker of pages can see behind the drawing."""
+    LoyaltyProgram.objects.update(background_color=color)
+    page = text_of(browser.get(card.get_card_url()))
+    other = {"light-text": "dark-text", "dark-text": "light-text"}[text]
+    assert page.count(text) == 2
+    assert other not in page
+
+
+@pytest.mark.parametrize("format", ["code_128", "pdf_417", "aztec"])
+def test_code_that_only_wallets_draw_is_written_out(
+    browser: Client, card: LoyaltyCard, configure: Configure, format: str
+) -> None:
+    """A till's clerk can still type it."""
+    configure(CARD_SOURCE=f"tests.webservice.sources.{format.title().replace('_', '')}Source")
+    page = text_of(browser.get(card.get_card_url()))
+    assert "QR code: " not in page
+    assert "<p>4711</p>" in page
+
+
 def render_tag(source: str, **context: Any) -> str:
     return Template("{% load loyalty_wallet %}" + source).render(Context(context))
 
