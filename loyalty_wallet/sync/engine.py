@@ -73,7 +73,14 @@ class Engine:
         self._cycles_left = MOST_CYCLES
         self._on_progress = on_progress
         self._announce = threading.Event()
-        self._intake = Intake(self._backlog, orders=orders, announce=self._announce, thread=thread)
+        self._intake = Intake(
+            self._backlog,
+            orders=orders,
+            announce=self._announce,
+            thread=thread,
+            # Whoever delivers in real time, or has customers notified, has one at the till.
+            is_urgent=run is None or orders.notify,
+        )
         self._started = self._last_beat = self._last_flush = self._last_look = time.monotonic()
         self.shares = [Share(wallet, Renderer(wallet, notify=orders.notify)) for wallet in wallets]
         self.kept: list[tuple[str, Job]] = []

@@ -25,6 +25,7 @@ class Intake:
     """Claims as much as the lanes need soon, and keeps the leases of what is in flight.
 
     A `thread` that is given is used and left open; otherwise one is started with the first job.
+    `is_urgent` says that a customer waits for what is delivered.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class Intake:
         orders: Orders,
         announce: threading.Event,
         thread: DeliveryThread | None,
+        is_urgent: bool,
     ) -> None:
         conf = get_conf()
         self._batch_size = conf.batch_size
         self._policy = RetryPolicy(conf.retry_delays, max_attempts=orders.max_attempts)
         self._limit = orders.limit
+        self._is_urgent = is_urgent
         self._backlog = backlog
         self._announce = announce
         self._thread = thread
@@ -96,7 +99,7 @@ class Intake:
         self._leases.append(lease)
         jobs = share.renderer.render(lease, rows)
         if share.wallet.is_published:
-            publish(jobs)
+            publish(jobs, share.wallet, is_urgent=self._is_urgent)
         share.ready += [job for job in jobs if job.outcome is not None]
         if to_deliver := [job for job in jobs if job.outcome is None]:
             if share.lane is None:

@@ -41,6 +41,7 @@ class ClaimedPass(NamedTuple):
     takeovers: int
     failing_runs: int
     last_code: str
+    priority: int
 
 
 class Lease:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,14 +17,16 @@ from django.db.models import F
 from django.utils import timezone
 
 from ..models import ApplePassType, AppleRegistration, WalletPass
-from ..wallets.base import PushTarget
+from ..wallets.base import PushTarget, Wallet
 from .jobs import Job, JobOutcome
+from .throttle import MOST_FOR_ONE_PUSH, count_passes, is_bearable
 
 
-def publish(jobs: Iterable[Job]) -> None:
-    """Put what is new on record, and give each job the devices that were not told of it.
+def publish(jobs: Iterable[Job], wallet: Wallet, *, is_urgent: bool = False) -> None:
+    """Put what is new on record, and give each job the devices that are to be told of it.
 
-    A job whose pass is unchanged is taken up again when one of its devices has yet to be told. A
+    Left out are devices that would bear no further push now, unless it is urgent, or a person has
+    asked for the card: `remind` takes them up again. A job whose pass is unchanged is taken up again when one of its devices has yet to be told. A
     job whose lease is lost is released.
     """
     rendered = [job for job in jobs if job.update and job.outcome in (None, JobOutcome.UNCHANGED)]
@@ -33,7 +35,8 @@ def publish(jobs: Iterable[Job]) -> None:
     using = router.db_for_write(WalletPass)
     with transaction.atomic(using=using):
         _write_versions([job for job in rendered if job.update and job.update.is_changed], using)
-        targets = _untold_devices([job.row.pk for job in rendered], using)
+        limits = {job.row.pk: _limit(job, wallet, is_urgent=is_urgent) for job in rendered}
+        targets = _untold_devices(limits, using)
     published_at = time.monotonic()
     for job in rendered:
         if job.update is None or job.outcome is JobOutcome.RELEASED:
@@ -112,11 +115,54 @@ def _unique_second(now: datetime, earlier: datetime | None) -> datetime:
     return second if earlier is None else max(second, earlier + timedelta(seconds=1))
 
 
-def _untold_devices(pks: Sequence[int], using: str) -> dict[int, list[PushTarget]]:
+def _limit(job: Job, wallet: Wallet, *, is_urgent: bool) -> float | None:
+    is_asked_for = job.row.is_forced or job.row.priority == WalletPass.Priority.ASKED
+    return wallet.urgent_throttle_score if is_urgent or is_asked_for else wallet.throttle_score
+
+
+def _untold_devices(limits: Mapping[int, float | None], using: str) -> dict[int, list[PushTarget]]:
+    """Return whom to tell of these passes; `limits` are the scores that their devices may reach."""
     untold = AppleRegistration.objects.using(using).filter(
-        wallet_pass__in=pks, pushed_tag__lt=F("wallet_pass__change_tag")
+        wallet_pass__in=limits, pushed_tag__lt=F("wallet_pass__change_tag")
     )
+    rows = list(
+        untold.select_related("device").only(
+            "wallet_pass", "device__push_token", "device__throttle_score", "device__last_pushed_at"
+        )
+    )
+    waiting = _waiting_devices(rows, limits, using)
     targets: dict[int, list[PushTarget]] = defaultdict(list)
-    for pk, key, push_token in untold.values_list("wallet_pass", "pk", "device__push_token"):
-        targets[pk].append(PushTarget(key=key, push_token=push_token))
+    for row in rows:
+        if row.device_id not in waiting:
+            target = PushTarget(key=row.pk, push_token=row.device.push_token)
+            targets[row.wallet_pass_id].append(target)
     return targets
+
+
+def _waiting_devices(
+    rows: Sequence[AppleRegistration], limits: Mapping[int, float | None], using: str
+) -> set[int]:
+    """Return the devices that bear no push now for any of these of their passes."""
+    suspects = [
+        row
+        for row in rows
+        if (limit := limits[row.wallet_pass_id]) is not None
+        and row.device.throttle_score + MOST_FOR_ONE_PUSH > limit
+    ]
+    if not suspects:
+        return set()
+    now = timezone.now()
+    passes = count_passes((row.device_id for row in suspects), using)
+    tired = {
+        row.pk: row.device_id
+        for row in suspects
+        if not is_bearable(
+            limits[row.wallet_pass_id],
+            row.device.throttle_score,
+            last_pushed_at=row.device.last_pushed_at,
+            pushed_at=now,
+            passes=passes[row.device_id],
+        )
+    }
+    # One push speaks of all passes: where one of them may be told, so are the others.
+    return set(tired.values()) - {row.device_id for row in rows if row.pk not in tired}

@@ -209,6 +209,10 @@ class Wallet(ABC):
     """
     is_published: ClassVar[bool] = False
     """Phones fetch their passes from us: a version is put on record, then their devices are told."""
+    throttle_score: float | None = None
+    """Devices whose count of hasty pushes would rise above this wait; see `sync.throttle`."""
+    urgent_throttle_score: float | None = None
+    """The same for what a customer or an operator waits for."""
     can_list: ClassVar[bool] = False
     """The provider tells which passes it has, so that they can be compared with ours."""
 

@@ -56,7 +56,10 @@ class AppleWallet(Wallet):
     the emulator.
 
     A phone that has been told of a version and has not fetched it is told again after
-    `remind_after_seconds`, `reminders` times at most. Apple publishes no limit on pushes.
+    `remind_after_seconds`, `reminders` times at most. Apple publishes no limit on pushes, but
+    phones are reported to count those that come too soon after one another: a device whose count,
+    as we estimate it, would rise above `throttle_score` waits for a later run. What is delivered in
+    real time, or because a person asked, waits above `urgent_throttle_score` only. None: no limit.
     """
 
     provider = "apple"
@@ -86,6 +89,8 @@ class AppleWallet(Wallet):
         push_priority: int = 10,
         reminders: int = 3,
         remind_after_seconds: float = 7200,
+        throttle_score: float | None = 2.0,
+        urgent_throttle_score: float | None = None,
         requests_per_second: float | None = None,
         **limits: Any,
     ) -> None:
@@ -98,11 +103,17 @@ class AppleWallet(Wallet):
             raise ValueError("reminders must be 0 or more, remind_after_seconds positive.")
         if (push_key is None) != (not push_key_id):
             raise ValueError("push_key and push_key_id belong together.")
+        if any(
+            score is not None and score < 0 for score in (throttle_score, urgent_throttle_score)
+        ):
+            raise ValueError("throttle_score and urgent_throttle_score must be 0 or more, or None.")
         self.pass_type_identifier = pass_type_identifier
         self.team_identifier = team_identifier
         self.web_service_url = web_service_url.rstrip("/")
         self.reminders = reminders
         self.remind_after_seconds = remind_after_seconds
+        self.throttle_score = throttle_score
+        self.urgent_throttle_score = urgent_throttle_score
         self.certificates = Certificates(
             certificate=certificate,
             private_key=private_key,
