@@ -47,7 +47,7 @@ DJANGOS_OPTIONS = {
     "-v",
 }
 # Options of other programs that the page mentions.
-FOREIGN_OPTIONS = {"--scheduler"}
+FOREIGN_OPTIONS = {"--deploy", "--scheduler"}
 
 
 def blocks(language: str) -> list[str]:
@@ -110,7 +110,8 @@ def test_failure_codes_are_those_that_exist() -> None:
 
 def test_checks_are_those_that_exist() -> None:
     """Each id of a system check has a row, and each row is such an id."""
-    source = Path(checks.__file__).read_text(encoding="utf-8")
+    files = Path(checks.__file__).parent.glob("*.py")
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     assert first_column("Check", "It means") == set(re.findall(r'id="([\w.]+)"', source))
 
 

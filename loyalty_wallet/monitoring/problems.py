@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
+from ..checks.settings import EXPIRES_SOON_DAYS
 from ..sync.alerts import MOST_INTERVALS
 from ..sync.notices import REMEDIES, describe_alert
 
 if TYPE_CHECKING:
     from .status import Status, WalletStatus
-
-EXPIRES_SOON_DAYS = 30
 
 
 class Level(StrEnum):

@@ -1,30 +1,21 @@
-"""System checks: what is wrong with the settings, and the command or edit that mends it.
-
-They touch neither the network nor the database.
-"""
+"""What keeps the app from working, or soon will."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from .conf import DEFAULT_CARD_SOURCE, get_conf
-from .registry import build_wallet
-from .sources import get_card_source
+from ..conf import DEFAULT_CARD_SOURCE, get_conf
+from ..registry import build_wallet
+from ..sources import get_card_source
+from ..wallets.base import Wallet
 
-TAG = "loyalty_wallet"
-
-
-def register() -> None:
-    """Let `manage.py check` run these checks."""
-    checks.register(check_settings, TAG)
-    checks.register(check_card_source, TAG)
-    checks.register(check_wallets, TAG)
-    checks.register(check_alert_handlers, TAG)
+EXPIRES_SOON_DAYS = 30
 
 
 def check_settings(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
@@ -54,7 +45,7 @@ def check_settings(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMe
 
 
 def check_wallets(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
-    """E002: a wallet cannot be built. E003: its key or certificate is not usable."""
+    """E002: a wallet cannot be built. E003: its key is not usable. W002: it ends soon."""
     try:
         conf = get_conf()
     except ImproperlyConfigured:
@@ -72,15 +63,29 @@ def check_wallets(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMes
                 )
             )
             continue
+        problems = wallet.check()
         found += [
             checks.Error(
                 f"Wallet {alias!r}: {problem}",
                 hint="Correct its OPTIONS, then run: manage.py check",
                 id="loyalty_wallet.E003",
             )
-            for problem in wallet.check()
+            for problem in problems
         ]
+        if not problems:
+            found += _ends_soon(wallet)
     return found
+
+
+def _ends_soon(wallet: Wallet) -> Iterator[checks.CheckMessage]:
+    expires_at = wallet.expires_at()
+    if expires_at is not None and (days := (expires_at - timezone.now()).days) < EXPIRES_SOON_DAYS:
+        yield checks.Warning(
+            f"Wallet {wallet.alias!r}: its certificate ends in {days} days, on "
+            f"{expires_at:%Y-%m-%d}.",
+            hint="Renew it, and put the new one in place of the file: no restart is needed.",
+            id="loyalty_wallet.W002",
+        )
 
 
 def check_card_source(app_configs: Any = None, **_: Any) -> Sequence[checks.CheckMessage]:
@@ -123,3 +128,6 @@ def check_alert_handlers(app_configs: Any = None, **_: Any) -> Sequence[checks.C
                 )
             )
     return found
+
+
+CHECKS = (check_settings, check_card_source, check_wallets, check_alert_handlers)
