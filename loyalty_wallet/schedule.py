@@ -11,6 +11,7 @@ EXPIRES_SECONDS = 55 * 60
 
 WATCH = "loyalty.resume_wallet_sync"
 PRUNE = "loyalty.prune_sync_runs"
+AUDIT = "loyalty.audit_wallets"
 
 
 def install_schedule() -> tuple[PeriodicTask, bool]:
@@ -23,7 +24,9 @@ def install_schedule() -> tuple[PeriodicTask, bool]:
 
 
 def install_watch() -> list[tuple[PeriodicTask, bool]]:
-    """Let alarms be checked and dead runs be resumed every minute, and old history go every night."""
+    """Let alarms be checked and dead runs be resumed every minute, old history go every night,
+    and what providers have be compared every week.
+    """
     return [
         _install(WATCH, "Watch wallet syncs (every minute)", expires_seconds=60),
         _install(
@@ -33,22 +36,27 @@ def install_watch() -> list[tuple[PeriodicTask, bool]]:
             minute="30",
             hour="3",
         ),
+        _install(
+            AUDIT,
+            "Audit wallets (weekly)",
+            expires_seconds=24 * 60 * 60,
+            minute="15",
+            hour="4",
+            day_of_week="0",
+        ),
     ]
 
 
 def _install(
-    task: str, name: str, *, expires_seconds: int, minute: str = "*", hour: str = "*"
+    task: str, name: str, *, expires_seconds: int, **when: str
 ) -> tuple[PeriodicTask, bool]:
+    """Schedule a task; `when` are fields of a crontab, any that is not named matches always."""
     existing = PeriodicTask.objects.filter(task=task).order_by("pk").first()
     if existing is not None:
         return existing, False
+    fields = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
     crontab, _ = CrontabSchedule.objects.get_or_create(
-        minute=minute,
-        hour=hour,
-        day_of_week="*",
-        day_of_month="*",
-        month_of_year="*",
-        timezone="UTC",
+        **dict.fromkeys(fields, "*") | when, timezone="UTC"
     )
     entry = PeriodicTask.objects.create(
         name=name, task=task, crontab=crontab, expire_seconds=expires_seconds

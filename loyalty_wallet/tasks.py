@@ -18,6 +18,7 @@ from .queueing import DRAIN_RUN, SYNC_CARD, wake_workers
 from .sync import deliver_due_card, help_with_run, resume_dead_run
 from .sync import sync_wallet_passes as sync
 from .sync.alerts import check_alarms
+from .sync.drift import audit_wallets, report_of
 from .sync.retention import Retention, prune
 
 logger = logging.getLogger("loyalty_wallet")
@@ -91,6 +92,19 @@ def resume_wallet_sync() -> None:
     except Exception:
         logger.exception("The alarms could not be checked.")
     resume_dead_run(stop_on=SoftTimeLimitExceeded)
+
+
+@shared_task(
+    name="loyalty.audit_wallets",
+    soft_time_limit=RUN_SECONDS,
+    time_limit=RUN_SECONDS + 60,
+)
+def audit_wallets_task(*, fix: bool = False) -> list[dict[str, Any]]:
+    """Compare what the providers have with what was delivered; meant for once a week.
+
+    With `fix` in the arguments of its beat entry, what is missing or different becomes due.
+    """
+    return [report_of(audit) for audit in audit_wallets(fix=fix, stop_on=SoftTimeLimitExceeded)]
 
 
 @shared_task(name="loyalty.prune_sync_runs", ignore_result=True)

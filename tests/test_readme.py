@@ -29,6 +29,7 @@ COMMANDS = {
     "install_wallet_schedule": "loyalty_wallet",
     "prune_sync_runs": "loyalty_wallet",
     "sync_wallet_passes": "loyalty_wallet",
+    "wallet_audit": "loyalty_wallet",
     "wallet_emulator": "loyalty_wallet",
     "wallet_status": "loyalty_wallet",
 }

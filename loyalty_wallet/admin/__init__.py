@@ -19,9 +19,11 @@ from ..models import (
     LoyaltyTransaction,
     SyncFailure,
     SyncRun,
+    WalletAudit,
     WalletPass,
 )
 from .actions import ResyncAdmin
+from .audits import AuditAdmin
 from .cards import CardAdmin, ProgramAdmin, TransactionAdmin
 from .failures import FailureAdmin
 from .passes import PassAdmin
@@ -29,6 +31,7 @@ from .phones import ComplaintAdmin
 from .runs import RunAdmin
 
 __all__ = [
+    "AuditAdmin",
     "CardAdmin",
     "ComplaintAdmin",
     "FailureAdmin",
@@ -47,6 +50,7 @@ def register(site: admin.AdminSite) -> None:
     site.register(SyncRun, RunAdmin)
     site.register(SyncFailure, FailureAdmin)
     site.register(AppleDeviceComplaint, ComplaintAdmin)
+    site.register(WalletAudit, AuditAdmin)
     if _has_own_cards():
         site.register(LoyaltyProgram, ProgramAdmin)
         site.register(LoyaltyCard, CardAdmin)

@@ -12,14 +12,16 @@ from django.db import models, transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from ..models import SyncBatch, SyncFailure, SyncRun
+from ..models import GoogleCallback, SyncBatch, SyncFailure, SyncRun, WalletAudit
 
 CHUNK_SIZE = 1000
+CALLBACK_MARGIN = timedelta(days=1)
+"""For which a nonce is kept after its message has expired: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Days after which runs go, batches are summed up, and resolved failures go."""
+    """Days after which runs and audits go, batches are summed up, and resolved failures go."""
 
     runs: int = 400
     batches: int = 30
@@ -33,6 +35,8 @@ class Pruned:
     runs: int
     batches: int
     failures: int
+    audits: int
+    callbacks: int
 
 
 def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
@@ -47,16 +51,22 @@ def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
     )
     failures = SyncFailure.objects.filter(resolved_at__lt=now - timedelta(days=retention.failures))
     before = now - timedelta(days=retention.batches)
+    audits = WalletAudit.objects.filter(finished_at__lt=now - timedelta(days=retention.runs))
+    callbacks = GoogleCallback.objects.filter(expires_at__lt=now - CALLBACK_MARGIN)
     if dry_run:
         return Pruned(
             runs=runs.count(),
             batches=sum(surplus for *_, surplus in _surplus_batches(before)),
             failures=failures.count(),
+            audits=audits.count(),
+            callbacks=callbacks.count(),
         )
     return Pruned(
         runs=_delete_in_chunks(runs),
         batches=sum(_sum_up(run_id, wallet) for run_id, wallet, _ in _surplus_batches(before)),
         failures=_delete_in_chunks(failures),
+        audits=_delete_in_chunks(audits),
+        callbacks=_delete_in_chunks(callbacks),
     )
 
 

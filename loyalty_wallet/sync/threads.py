@@ -10,15 +10,22 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from ..wallets.base import Session, Wallet
-from .delivery import Lane
 
 ABORT_SECONDS = 5
 """How long an abort waits for the loop; what is in flight then is found by its expired lease."""
+
+
+class Lane(Protocol):
+    """What works in the loop with a session of a wallet's."""
+
+    async def run(self, connect: Callable[[Wallet], Awaitable[Session]]) -> None:
+        """Work until there is nothing left to do."""
 
 
 class DeliveryThread:
@@ -36,7 +43,7 @@ class DeliveryThread:
         self._thread.start()
 
     def serve(self, lane: Lane) -> Future[None]:
-        """Start the lane's workers; the future ends when the lane is closed and empty."""
+        """Let a lane work; the future ends when the lane is closed and empty."""
         return asyncio.run_coroutine_threadsafe(lane.run(self._connect), self._loop)
 
     def call(self, function: Callable[..., object], *args: object) -> None:

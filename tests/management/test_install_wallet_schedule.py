@@ -53,21 +53,22 @@ def test_what_an_operator_changed_stays() -> None:
 
 
 def test_watching_is_scheduled_on_demand() -> None:
-    """--watch: alarms and dead runs every minute, old history at night; twice changes nothing."""
+    """--watch: alarms, dead runs, old history, what Google has; twice changes nothing."""
     install("--watch")
     entries = {
-        entry.task: (entry.crontab.hour, entry.crontab.minute)
+        entry.task: (entry.crontab.day_of_week, entry.crontab.hour, entry.crontab.minute)
         for entry in PeriodicTask.objects.all()
         if entry.crontab is not None
     }
     assert entries == {
-        "loyalty.sync_wallet_passes": ("*", "0"),
-        "loyalty.resume_wallet_sync": ("*", "*"),
-        "loyalty.prune_sync_runs": ("3", "30"),
+        "loyalty.sync_wallet_passes": ("*", "*", "0"),
+        "loyalty.resume_wallet_sync": ("*", "*", "*"),
+        "loyalty.prune_sync_runs": ("*", "3", "30"),
+        "loyalty.audit_wallets": ("0", "4", "15"),
     }
     assert set(entries) <= set(current_app.tasks)
-    assert install("--watch").count("Left as it is") == 3
-    assert PeriodicTask.objects.count() == 3
+    assert install("--watch").count("Left as it is") == 4
+    assert PeriodicTask.objects.count() == 4
 
 
 def test_without_beat_it_says_what_to_install(settings: Settings) -> None:

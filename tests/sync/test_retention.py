@@ -10,7 +10,15 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from loyalty_wallet.models import LoyaltyCard, SyncBatch, SyncFailure, SyncRun, WalletPass
+from loyalty_wallet.models import (
+    GoogleCallback,
+    LoyaltyCard,
+    SyncBatch,
+    SyncFailure,
+    SyncRun,
+    WalletAudit,
+    WalletPass,
+)
 from loyalty_wallet.sync import SyncReport
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
@@ -37,6 +45,24 @@ def test_old_runs_go_and_young_ones_stay() -> None:
     assert "Removed 1 runs" in prune()
     assert set(SyncRun.objects.all()) == {young, going}
     assert not SyncRun.objects.filter(pk=old.pk).exists()
+
+
+def test_expired_callbacks_and_old_audits_go() -> None:
+    """A nonce outlives its message by a day, an audit stays as long as a run."""
+    now = timezone.now()
+    for hours in (23, 25):
+        GoogleCallback.objects.create(
+            nonce=f"n{hours}", event="save", expires_at=now - timedelta(hours=hours)
+        )
+    for days in (399, 401):
+        moment = now - timedelta(days=days)
+        WalletAudit.objects.create(
+            wallet=f"w{days}", started_at=moment, heartbeat_at=moment, finished_at=moment
+        )
+    assert "1 audits, 1 expired callbacks" in prune("--dry-run")
+    assert "1 audits, 1 expired callbacks" in prune()
+    assert GoogleCallback.objects.get().nonce == "n23"
+    assert WalletAudit.objects.get().wallet == "w399"
 
 
 def test_batches_of_old_runs_are_summed_up(make_cards: MakeCards) -> None:

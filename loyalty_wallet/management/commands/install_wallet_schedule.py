@@ -21,7 +21,7 @@ class Command(BaseCommand):
             action="store_true",
             help=(
                 "also check the alarms and resume dead runs every minute, "
-                "and remove old history every night"
+                "remove old history every night, and audit what Google has every week"
             ),
         )
 

@@ -27,5 +27,6 @@ class Command(BaseCommand):
         pruned = prune(retention, dry_run=options["dry_run"])
         verb = "Would remove" if options["dry_run"] else "Removed"
         self.stdout.write(
-            f"{verb} {pruned.runs:,} runs, {pruned.batches:,} batches, {pruned.failures:,} failures."
+            f"{verb} {pruned.runs:,} runs, {pruned.batches:,} batches, {pruned.failures:,} failures, "
+            f"{pruned.audits:,} audits, {pruned.callbacks:,} expired callbacks."
         )
