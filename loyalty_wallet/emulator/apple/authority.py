@@ -22,6 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALID_DAYS = 396
 """What Apple gives a Pass Type ID certificate."""
+AUTHORITY_VALID_DAYS = 3650
+"""What Apple gives itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,8 @@ def _issue(  # noqa: PLR0913
 ) -> Issued:
     private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     begins_at = not_before or datetime.now(UTC) - timedelta(hours=1)
+    if is_authority:
+        valid_days = AUTHORITY_VALID_DAYS
     signer = issuer.private_key if issuer else private_key
     builder = (
         x509.CertificateBuilder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,10 @@ logger = logging.getLogger("loyalty_wallet")
 REREAD_SECONDS = 60
 """How soon a certificate that was replaced is taken up: files are read, callables called again."""
 
+_PEM_KEY = re.compile(
+    rb"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL
+)
+
 Password = bytes | str | Callable[[], bytes | str] | None
 _Content = tuple[bytes | None, ...]
 
@@ -36,7 +41,9 @@ class Certificates:
 
     `certificate` is PEM, DER or PKCS#12, with or without its key and its issuer; `private_key` and
     `wwdr_certificate` may come apart. Of several intermediates the one that issued the
-    certificate is taken. Safe to share between threads.
+    certificate is taken. PEM may hold the next certificate beside the present one, and its key, if
+    that is another: of those that are valid the one that ends last is used. Safe to share between
+    threads.
     """
 
     def __init__(  # noqa: PLR0913
@@ -59,7 +66,8 @@ class Certificates:
         self._team_identifier = team_identifier
         self._lock = threading.Lock()
         self._content: _Content | None = None
-        self._found: Identity | MisconfiguredError | None = None
+        self._found: tuple[Identity, ...] | MisconfiguredError | None = None
+        self._flaws: list[str] = []
         self._read_at = float("-inf")
 
     def load(self) -> Identity:
@@ -69,16 +77,23 @@ class Certificates:
         serves on. Raises MisconfiguredError.
         """
         found = self._current()
-        if not isinstance(found, Identity):
+        if not isinstance(found, tuple):
             # A copy: callers in several threads must not share one traceback.
             raise MisconfiguredError(str(found)) from found
-        found.check_dates()
-        return found
+        valid = [identity for identity in found if identity.is_valid]
+        identity = max(valid or found, key=lambda identity: identity.expires_at)
+        identity.check_dates()
+        return identity
 
     def expires_at(self) -> datetime | None:
-        """Return when the first certificate ends, also if that is past; None if there is none."""
+        """Return when passes can no longer be signed, also if that is past; None if they never can.
+
+        That is the end of the certificate or of its issuer; with a successor in place, of that one.
+        """
         found = self._current()
-        return found.expires_at if isinstance(found, Identity) else None
+        if not isinstance(found, tuple):
+            return None
+        return max(identity.expires_at for identity in found)
 
     def check(self) -> list[str]:
         """Return what is wrong, without any network."""
@@ -86,9 +101,9 @@ class Certificates:
             self.load()
         except MisconfiguredError as error:
             return [str(error)]
-        return []
+        return [f"One of the certificates is of no use: {flaw}" for flaw in self._flaws]
 
-    def _current(self) -> Identity | MisconfiguredError | None:
+    def _current(self) -> tuple[Identity, ...] | MisconfiguredError | None:
         with self._lock:
             if self._found is None or time.monotonic() >= self._read_at + REREAD_SECONDS:
                 self._reread()
@@ -103,7 +118,7 @@ class Certificates:
             self._content = content
             self._found = self._parse(*content)
         except MisconfiguredError as error:
-            if isinstance(self._found, Identity):
+            if isinstance(self._found, tuple):
                 logger.warning("The new Apple certificate is not usable yet: %s", error)
             else:
                 self._found = error
@@ -115,19 +130,29 @@ class Certificates:
 
     def _parse(
         self, certificate: bytes | None, private_key: bytes | None, wwdr: bytes | None
-    ) -> Identity:
+    ) -> tuple[Identity, ...]:
         password = self._read_password()
-        certificates, key = _read_bundle(certificate or b"", password)
+        certificates, keys = _read_bundle(certificate or b"", password)
         if private_key is not None:
-            key = _read_key(private_key, password)
-        if key is None:
+            keys = _read_keys(private_key, password)
+        if not keys:
             raise MisconfiguredError("The Pass Type ID certificate comes without its private key.")
-        leaf = _matching(key, certificates)
+        pairs = _matching(keys, certificates)
         if wwdr is not None:
             certificates = certificates + _read_certificates(wwdr, "the WWDR certificate")
-        identity = Identity(leaf, key, _issuer(leaf, certificates))
-        self._check_names(leaf)
-        return identity
+        identities: list[Identity] = []
+        flaws: list[MisconfiguredError] = []
+        for leaf, key in pairs:
+            try:
+                identity = Identity(leaf, key, _issuer(leaf, certificates))
+                self._check_names(leaf)
+                identities.append(identity)
+            except MisconfiguredError as error:
+                flaws.append(error)
+        if not identities:
+            raise flaws[0]
+        self._flaws = [str(flaw) for flaw in flaws]
+        return tuple(identities)
 
     def _read_password(self) -> bytes | None:
         password = self._password
@@ -165,13 +190,13 @@ class Certificates:
 
 def _read_bundle(
     content: bytes, password: bytes | None
-) -> tuple[list[x509.Certificate], PrivateKey | None]:
-    """Return the certificates and the key, if any, of PEM, DER or PKCS#12."""
+) -> tuple[list[x509.Certificate], list[PrivateKey]]:
+    """Return the certificates and the keys, if any, of PEM, DER or PKCS#12."""
     if b"-----BEGIN " in content:
-        key = _read_key(content, password) if b"PRIVATE KEY-----" in content else None
-        return _read_certificates(content, "the Pass Type ID certificate"), key
+        keys = _read_keys(content, password) if b"PRIVATE KEY-----" in content else []
+        return _read_certificates(content, "the Pass Type ID certificate"), keys
     try:
-        return [x509.load_der_x509_certificate(content)], None
+        return [x509.load_der_x509_certificate(content)], []
     except ValueError:
         pass
     try:
@@ -181,8 +206,8 @@ def _read_bundle(
             "The certificate is neither PEM nor DER, nor a PKCS#12 that its password opens. "
             "Keychain's older .p12 files need: openssl pkcs12 -legacy -nodes -in FILE -out new.pem"
         ) from error
-    key = None if private_key is None else _supported(private_key)
-    return [leaf, *others] if leaf else list(others), key
+    keys = [] if private_key is None else [_supported(private_key)]
+    return [leaf, *others] if leaf else list(others), keys
 
 
 def _read_certificates(content: bytes, what: str) -> list[x509.Certificate]:
@@ -192,6 +217,11 @@ def _read_certificates(content: bytes, what: str) -> list[x509.Certificate]:
         return [x509.load_der_x509_certificate(content)]
     except ValueError as error:
         raise MisconfiguredError(f"There is no certificate in {what}.") from error
+
+
+def _read_keys(content: bytes, password: bytes | None) -> list[PrivateKey]:
+    blocks = [found[0] for found in _PEM_KEY.finditer(content)] or [content]
+    return [_read_key(block, password) for block in blocks]
 
 
 def _read_key(content: bytes, password: bytes | None) -> PrivateKey:
@@ -217,11 +247,19 @@ def _supported(key: object) -> PrivateKey:
     raise MisconfiguredError("The private key is neither RSA nor an elliptic curve's.")
 
 
-def _matching(key: PrivateKey, certificates: Sequence[x509.Certificate]) -> x509.Certificate:
-    for certificate in certificates:
-        if certificate.public_key() == key.public_key():
-            return certificate
-    raise MisconfiguredError("The private key does not belong to the Pass Type ID certificate.")
+def _matching(
+    keys: Sequence[PrivateKey], certificates: Sequence[x509.Certificate]
+) -> list[tuple[x509.Certificate, PrivateKey]]:
+    """Return each certificate that one of the keys belongs to, with it."""
+    pairs = [
+        (certificate, key)
+        for certificate in certificates
+        for key in keys
+        if certificate.public_key() == key.public_key()
+    ]
+    if not pairs:
+        raise MisconfiguredError("The private key does not belong to the Pass Type ID certificate.")
+    return pairs
 
 
 def _issuer(leaf: x509.Certificate, candidates: Sequence[x509.Certificate]) -> x509.Certificate:

@@ -49,6 +49,15 @@ class Identity:
         """When the first of the two certificates ends."""
         return min(self.certificate.not_valid_after_utc, self.wwdr.not_valid_after_utc)
 
+    @property
+    def is_valid(self) -> bool:
+        """Whether passes signed now would be taken, as far as dates go."""
+        try:
+            self.check_dates()
+        except MisconfiguredError:
+            return False
+        return True
+
     def check_dates(self) -> None:
         """Raise MisconfiguredError when passes signed now would be refused."""
         now = datetime.now(UTC)

@@ -285,6 +285,57 @@ class TestRotation:
         apple.write(tmp_path)
         assert loaded.load().certificate == apple.pass_certificate.certificate
 
+    def test_the_next_certificate_may_lie_beside_the_present_one(self, apple: Authority) -> None:
+        """Put there ahead of time; each serves when it is valid, the one that ends last first."""
+        now = datetime.now(UTC)
+        present = apple.pass_certificate
+        future = apple.issue_pass_certificate(not_before=now + timedelta(days=100))
+        loaded = certificates(
+            apple,
+            certificate=present.certificate_pem + future.certificate_pem,
+            private_key=present.private_key_pem + future.private_key_pem,
+        )
+        assert loaded.check() == []
+        assert loaded.load().certificate == present.certificate
+        for days in (101, 450):
+            with time_machine.travel(now + timedelta(days=days)):
+                identity = loaded.load()
+            assert identity.certificate == future.certificate
+            assert identity.private_key.public_key() == future.certificate.public_key()
+        assert loaded.expires_at() == future.certificate.not_valid_after_utc
+        with time_machine.travel(now + timedelta(days=600)):
+            assert f"expired on {future.certificate.not_valid_after_utc:%Y-%m-%d}" in str(
+                loaded.check()
+            )
+
+    def test_everything_in_one_file(self, apple: Authority) -> None:
+        """Both pairs and their issuer, as `cat` makes it."""
+        renewed = apple.issue_pass_certificate(valid_days=500)
+        parts = (
+            apple.certificate_pem,
+            apple.private_key_pem,
+            renewed.certificate_pem,
+            renewed.private_key_pem,
+            apple.wwdr_pem,
+        )
+        loaded = certificates(
+            apple, certificate=b"".join(parts), private_key=None, wwdr_certificate=None
+        )
+        assert loaded.load().certificate == renewed.certificate
+
+    def test_a_next_one_that_is_of_no_use_is_told_and_does_no_harm(self, apple: Authority) -> None:
+        """It is found out by `check` while there is time, not on the day that the old one ends."""
+        wrong = apple.issue_pass_certificate(team_identifier="OTHERTEAM1", valid_days=500)
+        loaded = certificates(
+            apple,
+            certificate=apple.certificate_pem + wrong.certificate_pem,
+            private_key=apple.private_key_pem + wrong.private_key_pem,
+        )
+        (problem,) = loaded.check()
+        assert "of no use" in problem
+        assert "OTHERTEAM1" in problem
+        assert loaded.load().certificate == apple.pass_certificate.certificate
+
     def test_nothing_is_parsed_twice(self, apple: Authority) -> None:
         """Checking an RSA key takes as long as signing a hundred passes."""
         loaded = certificates(apple)
