@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from .conf import get_conf
 from .models import SyncRun
 from .queueing import DRAIN_RUN, SYNC_CARD, wake_workers
-from .sync import deliver_due_card, help_with_run, resume_dead_run
+from .sync import deliver_due_card, deliver_overdue, help_with_run, resume_dead_run
 from .sync import sync_wallet_passes as sync
 from .sync.alerts import check_alarms
 from .sync.drift import audit_wallets, report_of
@@ -23,21 +23,26 @@ from .sync.retention import Retention, prune
 
 logger = logging.getLogger("loyalty_wallet")
 
+PATIENCE_SECONDS = 150
+"""How long a message that came back waits for the lease of its dead worker, which ends in 120 s."""
 RUN_SECONDS = 55 * 60
 """A run ends within the hour and within the broker's visibility timeout."""
 
 
 @shared_task(
     name="loyalty.sync_wallet_passes",
+    bind=True,
     acks_late=True,
     reject_on_worker_lost=True,
     soft_time_limit=RUN_SECONDS,
     time_limit=RUN_SECONDS + 60,
 )
-def sync_wallet_passes() -> dict[str, Any]:
+def sync_wallet_passes(self: Task[[], dict[str, Any]]) -> dict[str, Any]:
     """Bring everything that is due up to date, with all workers; return the report."""
+    is_again = (self.request.delivery_info or {}).get("redelivered")
     return sync(
         trigger=SyncRun.Trigger.SCHEDULE,
+        wait=PATIENCE_SECONDS if is_again else False,
         audits=get_conf().audit,
         on_open=lambda run: wake_workers(run, get_conf().workers - 1),
         stop_on=SoftTimeLimitExceeded,
@@ -83,7 +88,7 @@ def sync_card(card_key: str) -> None:
     time_limit=RUN_SECONDS + 60,
 )
 def resume_wallet_sync() -> None:
-    """Check the alarms and resume a full run whose process died; meant for every minute.
+    """Check the alarms, and go on where a process died or a push was lost; for every minute.
 
     It mostly does nothing: a few reads.
     """
@@ -91,7 +96,8 @@ def resume_wallet_sync() -> None:
         check_alarms()
     except Exception:
         logger.exception("The alarms could not be checked.")
-    resume_dead_run(stop_on=SoftTimeLimitExceeded)
+    if resume_dead_run(stop_on=SoftTimeLimitExceeded) is None:
+        deliver_overdue(stop_on=SoftTimeLimitExceeded)
 
 
 @shared_task(

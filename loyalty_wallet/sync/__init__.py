@@ -5,20 +5,17 @@ from __future__ import annotations
 from .outbox import connect, issue, touch
 from .preview import preview_sync
 from .realtime import deliver_due_card, sync_card_to_wallets
+from .recovery import deliver_overdue, help_with_run, resume_dead_run
 from .report import SyncReport
 from .selection import Selection
-from .service import (
-    help_with_run,
-    queue_wallet_sync,
-    resume_dead_run,
-    sync_wallet_passes,
-)
+from .service import queue_wallet_sync, sync_wallet_passes
 
 __all__ = [
     "Selection",
     "SyncReport",
     "connect",
     "deliver_due_card",
+    "deliver_overdue",
     "help_with_run",
     "issue",
     "preview_sync",

@@ -31,12 +31,15 @@ from ..wallets.base import Session, Wallet
 from .breaker import LEAST, Breaker
 from .jobs import Job, JobOutcome
 from .limits import RateLimiter
-from .retry import LONGEST_RETRY_AFTER_SECONDS, RetryPolicy
+from .retry import RetryPolicy
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
 OUTAGE = (UnavailableError, NetworkError, DeliveryTimeoutError)
 """Failures that speak of the provider, not of the card."""
+
+PAUSE_SECONDS = 1
+"""For all cards of a wallet, after a 429 that does not say how long."""
 
 OUTAGE_CODES = frozenset(error.code for error in OUTAGE)
 
@@ -61,7 +64,8 @@ class Lane:
         self.wallet = wallet
         self.limiter = limiter
         self.stopped_by: DeliveryError | None = None
-        self.has_given_up = False
+        self.gave_up_for = ""
+        """Why this run begins no more cards of the wallet, though nothing is wrong with it."""
         self.has_authenticated = False
         self.finished: deque[Job] = deque()
         self._low_water = low_water
@@ -85,8 +89,8 @@ class Lane:
         for job in _probes_first(jobs):
             if self._is_accepting:
                 self._fresh.append(job)
-            elif self.has_given_up:
-                self._end(job, JobOutcome.DEFERRED, _provider_is_down())
+            elif self.gave_up_for:
+                self._end(job, JobOutcome.DEFERRED, DeferredError(self.gave_up_for))
             else:
                 self._end(job, JobOutcome.RELEASED)
         self._wakeup.set()
@@ -154,12 +158,14 @@ class Lane:
         while True:
             if self._retries and self._retries[0][0] <= loop.time():
                 return heapq.heappop(self._retries)[2]
+            if self._fresh and self.limiter.is_paused_for_long:
+                self._give_up("The provider asked all cards of the wallet to wait.")
             if self._fresh and not self._breaker.is_open:
                 if len(self._fresh) == self._low_water:
                     self._announce.set()
                 return self._fresh.popleft()
             if self._breaker.is_open and not self._retries and not self._begun:
-                self._give_up()
+                self._give_up("The provider is down: the circuit breaker is open.")
             if self._is_closing:
                 return None
             self._wakeup.clear()
@@ -201,29 +207,28 @@ class Lane:
             # Idle workers look whether this was the last card that was begun.
             self._wakeup.set()
 
-    def _give_up(self) -> None:
-        """The provider is still down after all that was begun: leave the rest to the next run."""
-        if self.has_given_up:
+    def _give_up(self, reason: str) -> None:
+        """Leave to the next run what was not begun."""
+        if self.gave_up_for:
             return
-        logger.error("The provider of %r is down; the rest is deferred.", self.wallet.alias)
-        self.has_given_up = True
+        logger.error("The wallet %r: %s The rest is deferred.", self.wallet.alias, reason)
+        self.gave_up_for = reason
         self._is_accepting = False
         while self._fresh:
-            self._end(self._fresh.popleft(), JobOutcome.DEFERRED, _provider_is_down())
+            self._end(self._fresh.popleft(), JobOutcome.DEFERRED, DeferredError(reason))
         self._announce.set()
 
     async def _permit(self, job: Job) -> None:
         needed = self.wallet.timeout_seconds + LEASE_MARGIN_SECONDS
         job.lease.check(job.row.pk, needed_seconds=needed)
-        if self.limiter.pause_seconds > LONGEST_RETRY_AFTER_SECONDS:
-            raise DeferredError("The provider asked all cards of the wallet to wait.")
         await self.limiter.wait(self._announce.set)
         job.lease.check(job.row.pk, needed_seconds=needed)
         job.requests += 1
 
     def _after_failure(self, job: Job, error: DeliveryError) -> None:
-        if isinstance(error, RateLimitedError) and error.retry_after_seconds:
-            self.limiter.pause(error.retry_after_seconds)
+        pause = PAUSE_SECONDS if isinstance(error, RateLimitedError) else 0
+        if seconds := error.retry_after_seconds or pause:
+            self.limiter.pause(seconds)
         try:
             delay = self._policy.delay_after(job.attempts, error)
         except DeferredError as deferred:
@@ -259,7 +264,3 @@ def _probes_first(jobs: Iterable[Job]) -> list[Job]:
     jobs = list(jobs)
     probes = [job for job in jobs if not _has_failed_before(job)][:LEAST]
     return probes + [job for job in jobs if job not in probes]
-
-
-def _provider_is_down() -> DeferredError:
-    return DeferredError("The provider is down: the circuit breaker is open.")

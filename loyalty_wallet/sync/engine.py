@@ -7,6 +7,7 @@ Memory does not grow with the number of due cards: only so many are claimed ahea
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -36,6 +37,7 @@ FLUSH_SECONDS = 1
 LOOK_SECONDS = 2
 """How soon a run that was told to stop notices it."""
 TICK_SECONDS = 0.5
+LEAST_TICK_SECONDS = 0.01
 MOST_CYCLES = 3
 """How often a run goes back to passes that changed during their own delivery."""
 
@@ -193,7 +195,8 @@ class Engine:
         self._show_progress()
         if is_busy:
             if not has_fed:
-                self._announce.wait(TICK_SECONDS)
+                booking = min((share.seconds_to_booking for share in self.shares), default=math.inf)
+                self._announce.wait(max(LEAST_TICK_SECONDS, min(TICK_SECONDS, booking)))
                 self._announce.clear()
             return True
         if self.is_stopped:
@@ -216,12 +219,14 @@ class Engine:
         return False
 
     def _defer_rest(self) -> None:
-        """Put on record what a wallet whose provider is down was not even claimed for."""
+        """Put on record what was not even claimed, for a wallet that has given up."""
         for share in self.shares:
-            if share.lane and share.lane.has_given_up and not share.is_deferred:
+            if share.lane and share.lane.gave_up_for and not share.is_deferred:
                 share.is_deferred = True
                 for scope in self._backlog.scopes(share.wallet.alias):
-                    share.counts += self._ledger.defer(share.wallet.alias, scope)
+                    share.counts += self._ledger.defer(
+                        share.wallet.alias, scope, reason=share.lane.gave_up_for
+                    )
 
     def _flush(self, *, is_last: bool) -> None:
         now = time.monotonic()

@@ -42,6 +42,7 @@ class Intake:
         self._policy = RetryPolicy(conf.retry_delays, max_attempts=orders.max_attempts)
         self._limit = orders.limit
         self._is_urgent = is_urgent
+        self._goes_first = orders.goes_first
         self._backlog = backlog
         self._announce = announce
         self._thread = thread
@@ -112,7 +113,7 @@ class Intake:
         lane = Lane(
             share.wallet,
             policy=self._policy,
-            limiter=RateLimiter(slot_source_for(share.wallet)),
+            limiter=RateLimiter(slot_source_for(share.wallet), is_urgent=self._goes_first),
             breaker=Breaker(is_armed=self._is_long(share.wallet.alias)),
             announce=self._announce,
             low_water=max(1, self._batch_size // 2),

@@ -99,7 +99,9 @@ def _claim(
     if strategy == "auto":
         can_skip = connections[using].features.has_select_for_update_skip_locked
         strategy = "skip_locked" if can_skip else "cas"
-    with transaction.atomic(using=using):
+    # Durable: a lease that is not committed keeps nobody away, and a card that is not must not be
+    # sent. Within the caller's transaction this raises RuntimeError.
+    with transaction.atomic(using=using, durable=True):
         first = due.order_by("due_at")
         if strategy == "skip_locked":
             first = first.select_for_update(skip_locked=True)

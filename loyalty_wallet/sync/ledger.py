@@ -74,7 +74,7 @@ class Ledger:
             job.lease.pks.discard(job.row.pk)
         return counts
 
-    def defer(self, alias: str, scope: Q) -> Counter[str]:
+    def defer(self, alias: str, scope: Q, *, reason: str) -> Counter[str]:
         """Put due passes that nobody has claimed on record as deferred; return their count.
 
         Only so many get a failure of their own as a report lists: an outage of a million cards
@@ -91,7 +91,7 @@ class Ledger:
                 last_outcome=JobOutcome.DEFERRED.value,
             )
             if deferred:
-                error = DeferredError("The provider is down; the pass was not tried.")
+                error = DeferredError(reason)
                 SyncFailure.objects.using(self._using).bulk_create(
                     _failure_row(self._run, pk, error, attempts=0) for pk in listed
                 )

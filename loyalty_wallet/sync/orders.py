@@ -24,5 +24,7 @@ class Orders:
     limit: int | None = None
     max_attempts: int | None = None
     max_seconds: float | None = None
+    goes_first: bool = False
+    """In real time: its requests are booked before those of runs."""
     stop_on: type[BaseException] = KeyboardInterrupt
     """Besides Ctrl-C: the first one ends the run in order, a second one at once."""

@@ -28,16 +28,17 @@ def sync_card_to_wallets(
 
     A pass that another worker holds is left to it: it sees the change and delivers it. What
     fails stays due for the next run. Never raises for a provider's fault. Raises SelectionError
-    for a wallet that is not configured.
+    for a wallet that is not configured, and RuntimeError within a transaction.
     """
     selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
     selection.mark_due()
-    return _deliver_now(selection, Orders(notify=notify, max_attempts=max_attempts))
+    orders = Orders(notify=notify, max_attempts=max_attempts, goes_first=True)
+    return _deliver_now(selection, orders)
 
 
 def deliver_due_card(card_key: str) -> SyncReport:
     """Deliver what of one card is due: a burst of changes costs one delivery, the last one."""
-    return _deliver_now(Selection.of_cards([card_key]), Orders())
+    return _deliver_now(Selection.of_cards([card_key]), Orders(goes_first=True))
 
 
 def _deliver_now(selection: Selection, orders: Orders) -> SyncReport:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from ..models import GoogleCallback, SyncBatch, SyncFailure, SyncRun, WalletAudit
 
 CHUNK_SIZE = 1000
+"""Rows that go in one transaction."""
 CALLBACK_MARGIN = timedelta(days=1)
 """For which a nonce is kept after its message has expired: clocks differ."""
 
@@ -61,6 +62,9 @@ def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
             audits=audits.count(),
             callbacks=callbacks.count(),
         )
+    # A run takes thousands of rows with it: they go first, so that no transaction is long.
+    for history in (SyncFailure, SyncBatch):
+        _delete_in_chunks(history._default_manager.filter(run__in=runs))
     return Pruned(
         runs=_delete_in_chunks(runs),
         batches=sum(_sum_up(run_id, wallet) for run_id, wallet, _ in _surplus_batches(before)),
@@ -99,8 +103,11 @@ def _sum_up(run_id: int, wallet: str) -> int:
 
 def _delete_in_chunks(rows: models.QuerySet[Any]) -> int:
     model = rows.model
-    total = 0
-    while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK_SIZE]):
+    total = last = 0
+    while pks := list(
+        rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK_SIZE]
+    ):
+        last = pks[-1]
         with transaction.atomic():
             _, by_model = model._default_manager.filter(pk__in=pks).delete()
         total += by_model.get(model._meta.label, 0)

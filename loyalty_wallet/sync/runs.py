@@ -7,7 +7,7 @@ import socket
 import time
 from datetime import timedelta
 
-from django.db import router, transaction
+from django.db import models, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -18,6 +18,8 @@ from ..models.runs import FULL_RUN
 LEASE_SCOPE = "run"
 LEASE_SECONDS = 120
 MOST_RESUMES = 5
+QUEUED_FOR = timedelta(hours=1)
+"""After which a queued run is taken to be lost, as its broker may have been."""
 
 
 def worker_name() -> str:
@@ -37,15 +39,19 @@ class RunLease:
 
     @classmethod
     def acquire(cls, holder: str) -> RunLease | None:
-        """Take the lease if it is free or its holder is dead."""
-        SyncState.objects.get_or_create(scope=LEASE_SCOPE)
+        """Take the lease if it is free or its holder is dead.
+
+        Raises RuntimeError within the caller's transaction: nobody else could see the lease.
+        """
         free = Q(holder="") | Q(expires_at__lt=DatabaseNow())
-        taken = SyncState.objects.filter(free, scope=LEASE_SCOPE).update(
-            holder=holder, token=F("token") + 1, expires_at=_lease_end()
-        )
-        if not taken:
-            return None
-        row = SyncState.objects.get(scope=LEASE_SCOPE)
+        with transaction.atomic(using=router.db_for_write(SyncState), durable=True):
+            SyncState.objects.get_or_create(scope=LEASE_SCOPE)
+            taken = SyncState.objects.filter(free, scope=LEASE_SCOPE).update(
+                holder=holder, token=F("token") + 1, expires_at=_lease_end()
+            )
+            if not taken:
+                return None
+            row = SyncState.objects.get(scope=LEASE_SCOPE)
         return cls(row.token, row.holder)
 
     def renew(self) -> bool:
@@ -89,6 +95,7 @@ class OpenRun:
                 run_id=active.pk if active else None,
             )
         with transaction.atomic(using=using):
+            close_abandoned()
             opened = cls(_resumable(run) or run, lease)
             opened.run.active_key = FULL_RUN
             opened._write()
@@ -125,10 +132,41 @@ class OpenRun:
         SyncRun.objects.filter(pk=self.run.pk).update(heartbeat_at=DatabaseNow())
 
 
+def is_full_run_going() -> bool:
+    """Say whether somebody holds the run lease."""
+    return SyncState.objects.filter(scope=LEASE_SCOPE, expires_at__gte=DatabaseNow()).exists()
+
+
 def find_dead_run() -> SyncRun | None:
     """Return the full run that is on record as running though its lease has ended."""
-    is_held = SyncState.objects.filter(scope=LEASE_SCOPE, expires_at__gte=DatabaseNow()).exists()
-    return None if is_held else SyncRun.objects.filter(active_key=FULL_RUN).first()
+    return None if is_full_run_going() else SyncRun.objects.filter(active_key=FULL_RUN).first()
+
+
+def silent_runs() -> models.QuerySet[SyncRun]:
+    """Return the runs of selected cards whose process is dead: they have no lease, but a heartbeat."""
+    silent_since = DatabaseNow() - timedelta(seconds=LEASE_SECONDS)
+    return SyncRun.objects.filter(
+        active_key=None, status=SyncRun.Status.RUNNING, heartbeat_at__lt=silent_since
+    )
+
+
+def close_abandoned() -> None:
+    """Close runs of selected cards whose process died, and runs that no worker took.
+
+    Their passes are due: a full run delivers them.
+    """
+    now = timezone.now()
+    silent_runs().update(
+        status=SyncRun.Status.INTERRUPTED,
+        finished_at=now,
+        error="The process that carried out this run died. What it left is due still.",
+    )
+    queued = SyncRun.objects.filter(status=SyncRun.Status.QUEUED)
+    queued.filter(created_at__lt=now - QUEUED_FOR).update(
+        status=SyncRun.Status.INTERRUPTED,
+        finished_at=now,
+        error="No worker took this run. Its passes are due still.",
+    )
 
 
 def _resumable(run: SyncRun) -> SyncRun | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from .failpoints import failpoint
 from .orders import Orders, Progress
 from .reminders import remind
 from .report import SyncReport, count_cards
-from .runs import OpenRun, find_dead_run, worker_name
+from .runs import OpenRun, worker_name
 from .selection import Kind, Selection
 from .telling import tell_of_end, tell_of_start
 
@@ -39,7 +40,7 @@ def sync_wallet_passes(  # noqa: PLR0913
     notify: bool = False,
     max_seconds: float | None = None,
     max_attempts: int | None = None,
-    wait: bool = False,
+    wait: bool | float = False,
     requested_by: Any = None,
     retry_of: SyncRun | None = None,
     run: SyncRun | None = None,
@@ -58,9 +59,10 @@ def sync_wallet_passes(  # noqa: PLR0913
     run in order, a second one at once. With `audits` the run also compares the next part of all
     passes.
 
-    Only one full run goes at a time: a second one waits when told to `wait`, and is otherwise put
-    on record as `skipped`. Never raises for a provider's fault. Raises SelectionError when the
-    selection names what does not exist.
+    Only one full run goes at a time: a second one waits when told to `wait`, for at most so many
+    seconds if it is a number, and is otherwise put on record as `skipped`. Never raises for a
+    provider's fault. Raises SelectionError when the selection names what does not exist, and
+    RuntimeError within a transaction: what is not committed must not be sent.
     """
     if run is None:
         if not isinstance(selection, Selection):
@@ -86,11 +88,12 @@ def sync_wallet_passes(  # noqa: PLR0913
     )
     # Before the run is opened: misspelt settings must not leave one behind.
     wallets = selection.wallets
+    patient_until = time.monotonic() + (math.inf if wait is True else wait)
     while True:
         try:
             opened = OpenRun.begin(run, is_full=selection.is_full)
         except RunActiveError as error:
-            if not wait:
+            if time.monotonic() >= patient_until:
                 return _skipped(run, error)
             time.sleep(WAIT_SECONDS)
         else:
@@ -131,28 +134,6 @@ def queue_wallet_sync(  # noqa: PLR0913
             requested_by=requested_by,
             retry_of=retry_of,
         )
-
-
-def help_with_run(run: SyncRun, *, stop_on: type[BaseException] = KeyboardInterrupt) -> None:
-    """Drain the selection of a run that another worker leads; that one closes it."""
-    selection = Selection.from_json(run.selection)
-    Engine(
-        selection.wallets,
-        selection.scopes,
-        orders=Orders(notify=run.notifies, stop_on=stop_on),
-        run=run,
-        worker=worker_name(),
-    ).drain()
-
-
-def resume_dead_run(*, stop_on: type[BaseException] = KeyboardInterrupt) -> SyncReport | None:
-    """Go on with the full run whose process died, if there is one."""
-    dead = find_dead_run()
-    if dead is None:
-        return None
-    return sync_wallet_passes(
-        selection=dead.selection, trigger=dead.trigger, notify=dead.notifies, stop_on=stop_on
-    )
 
 
 def _carry_out(

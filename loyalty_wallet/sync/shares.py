@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
@@ -14,6 +15,7 @@ from .delivery import Lane
 from .jobs import Job
 from .receipts import BadTargets
 from .rendering import Renderer
+from .retry import LONGEST_RETRY_AFTER_SECONDS
 from .threads import DeliveryThread
 
 
@@ -45,9 +47,9 @@ class Share:
 
     @property
     def is_over(self) -> bool:
-        """Whether this run claims no more for the wallet: it is stopped, or its provider down."""
+        """Whether this run claims no more for the wallet: it is stopped, or has given up for now."""
         return self.lane is not None and (
-            self.lane.stopped_by is not None or self.lane.has_given_up
+            self.lane.stopped_by is not None or bool(self.lane.gave_up_for)
         )
 
     @property
@@ -68,8 +70,21 @@ class Share:
 
     def book_slots(self) -> None:
         """Book what the lane needs of the shared rate limit: only this thread may ask the database."""
-        if self.lane and self._thread and (slots := self.lane.limiter.book_needed()):
-            self._thread.call(self.lane.limiter.grant, slots)
+        if not (self.lane and self._thread):
+            return
+        limiter = self.lane.limiter
+        if slots := limiter.book_needed():
+            self._thread.call(limiter.grant, slots)
+        elif limiter.line_seconds > LONGEST_RETRY_AFTER_SECONDS:
+            # Another process was told to wait, and so are we.
+            self._thread.call(limiter.hold, limiter.line_seconds)
+
+    @property
+    def seconds_to_booking(self) -> float:
+        """When to try again what the line of the rate limit did not allow; infinite if nothing."""
+        if self.lane is None or not self.lane.limiter.line_seconds:
+            return math.inf
+        return self.lane.limiter.seconds_to_booking
 
     def stop_new(self) -> None:
         """Claim no more, and let the lane give back what nobody has begun."""

@@ -551,39 +551,6 @@ def test_a_bug_in_a_wallet_fails_its_cards_and_ends_the_run_in_order(
     assert SyncRun.objects.latest("pk").finished_at is not None
 
 
-def test_retry_after_pauses_the_whole_wallet(
-    google: GoogleEmulator, configure: Configure, right_cards: MakeCards
-) -> None:
-    """429 with Retry-After: nobody sends anything before the time is over."""
-    cards = right_cards(10)
-    for card in cards:
-        card.record("earn", points=5)
-    configure(concurrency=1)
-    google.fail(endpoint="object", status=429, retry_after=1, times=1)
-
-    report = sync_wallet_passes()
-
-    first, second = google.object_requests[:2]
-    assert first.status == 429
-    assert first.answered_at is not None
-    assert second.arrived_at - first.answered_at >= 0.99
-    assert report.cards["synced"] == 10
-
-
-def test_a_long_retry_after_defers_the_card(google: GoogleEmulator, right_cards: MakeCards) -> None:
-    """More than 30 s is left to the next run; the card counts as deferred, and stays due."""
-    (card,) = right_cards(1)
-    card.record("earn", points=5)
-    google.fail(object_id=card.google_object_id, status=503, retry_after=120)
-
-    report = sync_wallet_passes()
-
-    assert report.cards["deferred"] == 1
-    assert report.failed_card_ids == (card.key,)
-    assert [(f.code, f.attempts) for f in report.failures] == [("deferred", 1)]
-    assert pass_of(card).is_due
-
-
 def test_no_request_goes_anywhere_else_and_none_follows_a_redirect(
     google: GoogleEmulator, right_cards: MakeCards
 ) -> None:

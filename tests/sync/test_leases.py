@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
@@ -200,9 +200,9 @@ def test_a_full_run_waits_for_a_dead_worker_s_leases(
 def test_claiming_costs_the_same_queries_for_few_and_many(make_cards: MakeCards) -> None:
     """A claim is a constant number of statements."""
     make_cards(40)
-    with CaptureQueriesContext(connection) as few, transaction.atomic():
+    with CaptureQueriesContext(connection) as few:
         claim(Q(), limit=2)
-    with CaptureQueriesContext(connection) as many, transaction.atomic():
+    with CaptureQueriesContext(connection) as many:
         claim(Q(), limit=30)
     assert len(few) == len(many)
 

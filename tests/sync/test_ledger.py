@@ -120,7 +120,7 @@ def test_a_failure_written_behind_a_worker_s_back_is_resolved_by_its_success(
     card.record("earn", points=5)
     lease, job = claim_one()
     let_end(lease)
-    Ledger(SyncRun.objects.create(), worker="another").defer("google", Q())
+    Ledger(SyncRun.objects.create(), worker="another").defer("google", Q(), reason="Down.")
     assert SyncFailure.objects.open().exists()
 
     job.finish(JobOutcome.UPDATED)

@@ -8,6 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from loyalty_wallet.models import (
@@ -102,6 +103,38 @@ def test_resolved_failures_go_and_open_ones_stay(make_cards: MakeCards) -> None:
 
     assert SyncFailure.objects.count() == 2
     assert SyncFailure.objects.open().count() == 1
+
+
+def test_a_long_history_goes_in_short_transactions(
+    make_cards: MakeCards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 66: however much hangs on one old run, no statement removes more than a chunk."""
+    monkeypatch.setattr("loyalty_wallet.sync.retention.CHUNK_SIZE", 100)
+    make_cards(1)
+    wallet_pass = WalletPass.objects.get()
+    runs = [ended(401), ended(402)]
+    SyncFailure.objects.bulk_create(
+        SyncFailure(run=run, wallet_pass=wallet_pass, code="rejected", failed_at=timezone.now())
+        for run in runs * 1000
+    )
+    SyncBatch.objects.bulk_create(
+        SyncBatch(run=run, worker="w", wallet="google") for run in runs * 300
+    )
+    deleted: list[int] = []
+
+    def count(execute, sql, params, many, context):  # type: ignore[no-untyped-def]
+        result = execute(sql, params, many, context)
+        if sql.startswith("DELETE"):
+            deleted.append(context["cursor"].rowcount)
+        return result
+
+    with connection.execute_wrapper(count):
+        assert "Removed 2 runs" in prune()
+
+    assert sum(deleted) >= 2602
+    assert max(deleted) <= 100
+    assert not SyncFailure.objects.exists()
+    assert not SyncBatch.objects.exists()
 
 
 def test_the_days_can_be_chosen() -> None:

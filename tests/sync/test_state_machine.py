@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, ClassVar
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -123,6 +124,36 @@ class Worker:
         self.lease.ends_at = 0
 
 
+def allow_leases(block: Any) -> None:
+    """Let leases be taken within this transaction, as in one of a TestCase."""
+    block._from_testcase = True
+
+
+class Rival:
+    """A worker that is faster than a claim: it delivers right after that has read what is due."""
+
+    def __init__(self, machine: Sync) -> None:
+        self._machine = machine
+        self._wrapper = connection.execute_wrapper(self._watch)
+
+    def __enter__(self) -> None:
+        self._wrapper.__enter__()
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._wrapper.__exit__(*exc_info)
+
+    def _watch(self, execute, sql, params, many, context):  # type: ignore[no-untyped-def]
+        result = execute(sql, params, many, context)
+        if sql.startswith("SELECT") and "lease_until" in sql:
+            connection.execute_wrappers.remove(self._watch)
+            allow_leases(connection.atomic_blocks[-1])
+            try:
+                self._machine.drain(rounds=1)
+            finally:
+                connection.execute_wrappers.append(self._watch)
+        return result
+
+
 class Shop:
     """Few cards whose phones are right, all with a balance of 0."""
 
@@ -156,6 +187,7 @@ class Sync(RuleBasedStateMachine):
         self.changes_in_a_row = 0
         # Nothing of an example is left in the database for the next one.
         self.sandbox = transaction.atomic()
+        allow_leases(self.sandbox)
         self.sandbox.__enter__()
 
     # --- The shop ---------------------------------------------------------------------------------
@@ -186,20 +218,26 @@ class Sync(RuleBasedStateMachine):
             case Deed.LEAVE_OR_JOIN:
                 self.leave_or_join_the_wallet()
             case Deed.RUN_THROUGH_AN_OUTAGE:
-                self.counted += self.ledger.defer("google", Q())
+                self.counted += self.ledger.defer("google", Q(), reason="The provider is down.")
 
     # --- The workers ------------------------------------------------------------------------------
 
     @precondition(lambda _: is_any_due())
-    @rule(target=claimed, limit=st.integers(1, CARDS))
-    def claim(self, limit: int) -> Worker | MultipleResults[Worker]:
-        """Claim and render what is due: suspects only when nothing else is."""
-        lease, rows = claim(Q(), limit=limit)
+    @rule(target=claimed, limit=st.integers(1, CARDS), is_raced=st.booleans())
+    def claim(self, limit: int, is_raced: bool) -> Worker | MultipleResults[Worker]:
+        """Claim and render what is due: suspects only when nothing else is.
+
+        In a race another worker delivers all that is due between the read and the update.
+        """
+        rival = Rival(self) if is_raced else nullcontext()
+        with rival:
+            lease, rows = claim(Q(), limit=limit)
         if not rows:
             lease, rows = claim(Q(), limit=1, is_for_suspects=True)
         if not rows:
             return multiple()
         self.changes_in_a_row = 0
+        assert not WalletPass.objects.filter(pk__in=lease.pks, due_at=None).exists()
         worker = Worker(lease, rows, self.forced)
         self.alive.append(worker)
         return worker
@@ -332,11 +370,11 @@ class Sync(RuleBasedStateMachine):
             self.counted[job.outcome.value] += 1
         self.counted += Counter(attempts=job.attempts, requests=job.requests)
 
-    def drain(self) -> None:
+    def drain(self, rounds: int = MOST_ROUNDS) -> None:
         """Let a healthy worker deliver all that is due, what was set aside included."""
-        for _ in range(MOST_ROUNDS):
+        for _ in range(rounds):
             WalletPass.objects.set_aside().touch()
-            worker = self.claim(CARDS)
+            worker = self.claim(CARDS, is_raced=False)
             if not isinstance(worker, Worker):
                 return
             self.record(self.send(worker, Fate.ANSWERED))
@@ -357,7 +395,7 @@ def test_no_order_of_events_leaves_a_phone_wrong(configure: Configure) -> None:
     run_state_machine_as_test(
         Sync,
         settings=settings(
-            max_examples=80,
+            max_examples=60,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
