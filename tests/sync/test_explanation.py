@@ -120,7 +120,9 @@ def test_a_card_put_off(card: LoyaltyCard) -> None:
     """The breaker kept it from being tried."""
     card.record("earn", points=5)
     (scope,) = Selection().scopes()
-    Ledger(SyncRun.objects.create(), worker="test").defer("google", scope)
+    Ledger(SyncRun.objects.create(), worker="test").defer(
+        "google", scope, reason="The provider is down."
+    )
     assert_says(pass_of(card), "The last run put it off: The provider is down", "takes it up")
 
 

@@ -592,6 +592,8 @@ class TestEndings:
         run = SyncRun.objects.create(
             status=SyncRun.Status.RUNNING,
             started_at=timezone.now(),
+            # Its leader is dead: nobody else is there to close it.
+            heartbeat_at=timezone.now() - timedelta(hours=1),
             selection=Selection.of_cards([card.key]).as_json(),
             options={"force": False, "notify": True},
         )
