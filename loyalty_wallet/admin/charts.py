@@ -95,50 +95,29 @@ def last_days(now: datetime | None = None) -> list[Day]:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One day's column, in the units of the chart's viewBox."""
+    """One day's column, in percent of the chart's height; `y` counts from its top, as SVG does."""
 
     day: Day
-    x: float
     synced_y: float
     synced_height: float
     failed_y: float
     failed_height: float
-    label_x: float
-
-
-CHART_WIDTH, CHART_HEIGHT = 700, 120
-_GAP = 8
 
 
 def day_bars(days: Sequence[Day]) -> list[Bar]:
     """Lay the days out: synced upwards from the ground, failed on top of it."""
-    highest = max((day.synced + day.failed for day in days), default=0) or 1
-    step = CHART_WIDTH / max(1, len(days))
+    highest = max((day.synced + day.failed for day in days), default=0)
     bars = []
-    for number, day in enumerate(days):
-        synced = _height(day.synced, highest)
+    for day in days:
         failed = _height(day.failed, highest)
-        bars.append(
-            Bar(
-                day=day,
-                x=round(number * step + _GAP / 2, 1),
-                synced_y=CHART_HEIGHT - synced,
-                synced_height=synced,
-                failed_y=max(0, CHART_HEIGHT - synced - failed),
-                failed_height=failed,
-                label_x=round(number * step + step / 2, 1),
-            )
-        )
+        synced = min(_height(day.synced, highest), 100 - failed)
+        bars.append(Bar(day, 100 - synced, synced, 100 - synced - failed, failed))
     return bars
-
-
-def bar_width(days: int) -> float:
-    return round(CHART_WIDTH / max(1, days) - _GAP, 1)
 
 
 def _height(count: int, highest: int) -> float:
     # One failed card among ten thousand is still to be seen.
-    return max(3.0, round(CHART_HEIGHT * count / highest, 1)) if count else 0.0
+    return max(4.0, round(100 * count / highest, 1)) if count else 0.0
 
 
 def _cell(run: SyncRun) -> Cell:

@@ -50,11 +50,11 @@ class FailureAdmin(ReadOnlyAdmin, SetAsideAdmin):
     list_display = (
         "code_badge",
         "card",
-        "wallet",
-        "failed_short",
-        "short_message",
         "attempts",
         "next_try",
+        "short_message",
+        "failed_short",
+        "wallet",
         "is_retryable",
         "http_status",
         "run_page",
@@ -155,7 +155,7 @@ class FailureAdmin(ReadOnlyAdmin, SetAsideAdmin):
                 title=str(_("Until the card changes or somebody takes it up again.")),
             )
         if row.next_run_at is None:
-            return badge(str(_("with the next run")), WAITING)
+            return badge(str(_("next run")), WAITING)
         return when(row.next_run_at, is_short=True)
 
     @admin.display(description=_("card"), ordering="wallet_pass__card_label")

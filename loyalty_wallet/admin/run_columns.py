@@ -60,9 +60,7 @@ class RunColumns(ReadOnlyAdmin):
         if run.duration_seconds is None or run.duration_seconds <= most:
             return shown
         title = _("More than %(seconds)s s") % {"seconds": f"{most:g}"}
-        return words.badge(
-            _("%(duration)s, too long") % {"duration": shown}, words.BAD, title=title
-        )
+        return words.badge(f"{shown} ▲", words.BAD, title=title)
 
     @admin.display(description=gettext_lazy("cards"))
     def selected(self, run: SyncRun) -> str:

@@ -1,4 +1,4 @@
-"""Starting and stopping runs from the admin: put on record, told to a worker, never carried out here."""
+"""What the buttons do: start and stop runs, by a worker and never here, and check the wallets."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from .. import queueing
 from ..models import SyncRun
+from ..monitoring.probes import run_probes
 from ..sync import Selection, queue_wallet_sync
 from . import outcomes
 from .journal import note
@@ -61,6 +62,25 @@ def start_full_run(request: HttpRequest) -> Outcome:
             "{} {}", _("A run over everything due is queued for a worker."), run_link(run.pk)
         ),
     )
+
+
+def check_wallets(request: HttpRequest) -> Outcome:
+    """Probe every wallet over the network within the time budget of probes."""
+    probes = run_probes()
+    note(request, list(probes.values()), _("Checked over the network."))
+    if not probes:
+        return Outcome(
+            messages.WARNING, format_html("{}", _("There is no usable wallet to be checked."))
+        )
+    bad = sorted(
+        alias
+        for alias, probe in probes.items()
+        if not (probe.is_reachable and probe.is_authorised is not False)
+    )
+    if bad:
+        text = _("Checked. Something is wrong with: %(wallets)s.") % {"wallets": ", ".join(bad)}
+        return Outcome(messages.ERROR, format_html("{}", text))
+    return Outcome(messages.SUCCESS, format_html("{}", _("Checked: all wallets answer.")))
 
 
 def cancel(request: HttpRequest, runs: QuerySet[Any]) -> Outcome:

@@ -29,7 +29,7 @@ from .journal import note
 from .outcomes import COMMAND
 from .progress import RunProgress
 from .run_columns import RunColumns
-from .run_orders import cancel, may_be_cancelled, start_full_run
+from .run_orders import cancel, check_wallets, may_be_cancelled, start_full_run
 from .run_pages import run_context
 
 
@@ -67,9 +67,10 @@ class RunAdmin(RunColumns, ResyncAdmin):
         "requested_by",
     )
     list_display_links = ("number", "started_short")
-    list_filter = ("status", "trigger", OpenFailuresFilter, "started_at")
+    list_filter = ("status", "trigger", OpenFailuresFilter)
     list_select_related = ("requested_by",)
     list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER
     date_hierarchy = "started_at"
     ordering = ("-pk",)
     actions: Sequence[str] = ("resync_cards", "cancel_runs", "export_failures")
@@ -162,6 +163,7 @@ class RunAdmin(RunColumns, ResyncAdmin):
         wrap = self.admin_site.admin_view
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         return [
+            path("check/", wrap(require_POST(self.check_now)), name=f"{prefix}_check"),
             path("sync-now/", wrap(require_POST(self.sync_now)), name=f"{prefix}_sync_now"),
             path(
                 "<int:run_id>/progress/",
@@ -178,6 +180,15 @@ class RunAdmin(RunColumns, ResyncAdmin):
         outcome = start_full_run(request)
         self.message_user(request, outcome.text, outcome.level)
         return redirect("admin:loyalty_wallet_syncrun_changelist")
+
+    def check_now(self, request: HttpRequest) -> HttpResponse:
+        """Ask the providers over the network, within seconds, and show what they answered."""
+        may_check = request.user.has_perm(f"{self.opts.app_label}.run_probes")
+        if not (may_check and self.has_view_permission(request)):
+            raise PermissionDenied
+        outcome = check_wallets(request)
+        self.message_user(request, outcome.text, outcome.level)
+        return redirect("admin:app_list", app_label=self.opts.app_label)
 
     def progress(self, request: HttpRequest, run_id: int) -> JsonResponse:
         """Say how far a run is, for the script on its page."""

@@ -79,6 +79,17 @@ def age(moment: datetime) -> str:
     return _("%(number)d days") % {"number": minutes // (24 * 60)}
 
 
+def ago(moment: datetime | None) -> SafeString | str:
+    """Return how long ago something was, its exact moment on hover."""
+    if moment is None:
+        return _("never")
+    exact = exactly(moment)
+    shown = _("%(age)s ago") % {"age": age(moment)}
+    return format_html(
+        '<time class="lw-time" datetime="{}" title="{}">{}</time>', exact, exact, shown
+    )
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING

@@ -33,6 +33,7 @@ class WalletProbe(models.Model):
     class Meta:
         verbose_name = _("wallet probe")
         verbose_name_plural = _("wallet probes")
+        permissions = (("run_probes", _("Can check the wallets over the network")),)
 
     def __str__(self) -> str:
         return self.wallet
