@@ -252,6 +252,11 @@ def test_serve_keeps_site_and_syncs_going_until_ctrl_c(
         assert "Site administration" in answer.read().decode()
     assert _get(browser, f"{url}/static/admin/css/base.css")
 
+    [card_page] = re.findall(rf"^ *({re.escape(url)}/wallet/cards/\S+)$", said, re.MULTILINE)
+    assert "Add to Apple Wallet" in _get(browser, card_page)
+    # Google's own page is the emulator's, too: nothing leaves the machine.
+    assert "emulated Google Wallet" in _get(browser, f"{card_page}google/")
+
     # More than a full turn of Google's moods: single cards in trouble, then all of them.
     deadline = time.monotonic() + 60
     while len(database.statuses()) < 7 and time.monotonic() < deadline:

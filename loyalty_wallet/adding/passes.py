@@ -11,7 +11,6 @@ from ..exceptions import AddToWalletError, DeliveryError, failure_classes
 from ..models import WalletPass, WalletProgram
 from ..sync import SyncReport, issue, sync_card_to_wallets
 from ..wallets.base import Wallet
-from ..wallets.google.save_links import save_link as signed_link
 from .offers import apple_wallet_of, find_card, google_wallet_of, key_of
 
 ATTEMPTS = 2
@@ -39,11 +38,8 @@ def save_link(card: Any, *, origins: Sequence[str] = ()) -> str:
         raise AddToWalletError("The card's program names no Google wallet.", code="no_wallet")
     row = _ready_pass(found, wallet, lambda row: row.synced_at is not None)
     try:
-        return signed_link(
-            wallet.account,
-            object_id=row.remote_id,
-            class_id=_class_id(found, wallet),
-            origins=origins,
+        return wallet.save_link(
+            object_id=row.remote_id, class_id=_class_id(found, wallet), origins=origins
         )
     except DeliveryError as error:
         raise _refusal(error.code, error.message) from error

@@ -44,6 +44,10 @@ class Screen:
         """Say one line."""
         self._console.print(text, style=style)
 
+    def address(self, url: str) -> None:
+        """Say an address in one piece, however long it is."""
+        self._console.print(url, style="underline", soft_wrap=True)
+
     def count_right(self, name: str, right: int, total: int) -> None:
         """Say how many cards show what the database has."""
         style = "green" if right == total else "yellow"

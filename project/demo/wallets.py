@@ -77,7 +77,12 @@ def _settings(
             "WALLETS": {
                 GOOGLE: {
                     "BACKEND": "loyalty_wallet.wallets.google.GoogleWallet",
-                    "OPTIONS": {**google.wallet_options, **limits},
+                    "OPTIONS": {
+                        **google.wallet_options,
+                        "save_url": google.save_url,
+                        "callback_url": f"{site_url}/wallet/google/callback/",
+                        **limits,
+                    },
                 },
                 APPLE: {
                     "BACKEND": "loyalty_wallet.wallets.apple.AppleWallet",

@@ -41,6 +41,16 @@ def test_card_is_inserted_before_it_is_linked(
     assert pass_of(waiting_card).due_at is None
 
 
+def test_link_leads_to_an_emulator_where_it_is_told_to(
+    waiting_card: LoyaltyCard, configure: Configure, google: GoogleEmulator
+) -> None:
+    """A demo's customer can press it, and no real Google hears of it."""
+    configure(save_url=google.save_url)
+    link = waiting_card.save_link()
+    assert link.startswith(f"{google.url}/gp/v/save/")
+    assert google.customer_saves(link) == [waiting_card.google_object_id]
+
+
 def test_a_delivered_card_costs_no_request(
     right_cards: Callable[[int], list[LoyaltyCard]], google: GoogleEmulator
 ) -> None:

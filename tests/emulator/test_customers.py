@@ -102,3 +102,25 @@ def test_customers_from_another_process(google: GoogleEmulator, shop: Client) ->
         remote.customer_saves("nonsense")
     remote.reset()
     assert remote.callbacks == []
+
+
+def test_a_person_saves_and_removes_with_a_browser(google: GoogleEmulator, shop: Client) -> None:
+    """The page of a save link stands in for Google's own, for demos on one machine."""
+    page = link(google).replace(SAVE_URL, google.save_url)
+    asked = shop.session.get(page, timeout=10)
+    assert (asked.status_code, "Add to Google Wallet" in asked.text) == (200, True)
+    assert not google.objects[OBJECT_ID].get("hasUsers")
+    saved = shop.session.post(page, data={"save": ""}, timeout=10)
+    assert "<h1>Saved</h1>" in saved.text
+    assert google.objects[OBJECT_ID]["hasUsers"] is True
+    removed = shop.session.post(page, data={"remove": OBJECT_ID}, timeout=10)
+    assert "<h1>Removed</h1>" in removed.text
+    assert google.objects[OBJECT_ID]["hasUsers"] is False
+
+
+def test_a_person_sees_that_a_link_is_refused(google: GoogleEmulator, shop: Client) -> None:
+    """What a customer would see as "Something went wrong" has its reason here, harmless."""
+    for page in (f"{google.save_url}<b>", link(google, aud="x").replace(SAVE_URL, google.save_url)):
+        refused = shop.session.post(page, data={"save": ""}, timeout=10)
+        assert (refused.status_code, "<b>" in refused.text) == (400, False)
+        assert "Something went wrong" in refused.text

@@ -14,6 +14,7 @@ from . import answers
 from .control import ControlPanel
 from .log import LoggedRequest
 from .routes import Route
+from .save_page import SAVE_ROOT, SavePage
 from .service import GoogleService
 
 Hook = Callable[[LoggedRequest], None]
@@ -29,6 +30,7 @@ class GoogleApp:
 
     service: GoogleService
     control: ControlPanel
+    save_page: SavePage
     # Asked anew for each request, so that a test can set or change the hook at any time.
     on_request: Callable[[], Hook | None]
     _threads: ThreadPoolExecutor | None = field(default=None, init=False)
@@ -40,6 +42,8 @@ class GoogleApp:
         if target.startswith("/control/"):
             # Aside: whoever gets a callback asks for the keys, which this loop has to serve.
             return await self._aside(self.control.handle, request.method, target, raw)
+        if target.startswith(SAVE_ROOT):
+            return await self._aside(self.save_page.handle, request.method, target, raw)
         entry, route = self.service.arrive(
             request.method, target, request.headers.get("Authorization"), raw
         )

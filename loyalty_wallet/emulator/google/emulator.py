@@ -20,6 +20,7 @@ from .log import LoggedRequest, RequestLog
 from .operations import GoogleOperations
 from .quota import Quota
 from .routes import KEYS_PATH
+from .save_page import SAVE_ROOT, SavePage
 from .service import GoogleService
 from .tokens import TokenDesk
 
@@ -84,7 +85,10 @@ class GoogleEmulator(GoogleOperations):
         self._customers = Customers(service=self._service)
         panel = ControlPanel(self, service_account=lambda: dict(self.service_account))
         self._app = GoogleApp(
-            service=self._service, control=panel, on_request=lambda: self.on_request
+            service=self._service,
+            control=panel,
+            save_page=SavePage(self),
+            on_request=lambda: self.on_request,
         )
         self._server = LoopbackServer(http_server(self._app), host=self.host, port=self.port)
 
@@ -113,6 +117,11 @@ class GoogleEmulator(GoogleOperations):
     def url(self) -> str:
         """The root URL without a path."""
         return self._server.url
+
+    @property
+    def save_url(self) -> str:
+        """The option `save_url` whose links a person's browser can follow to this emulator."""
+        return f"{self.url}{SAVE_ROOT}"
 
     @property
     def service_account(self) -> ServiceAccount:

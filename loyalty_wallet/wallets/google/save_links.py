@@ -21,7 +21,12 @@ LONGEST_TOKEN = 1800
 
 
 def save_link(
-    account: ServiceAccount, *, object_id: str, class_id: str, origins: Sequence[str] = ()
+    account: ServiceAccount,
+    *,
+    object_id: str,
+    class_id: str,
+    origins: Sequence[str] = (),
+    save_url: str = SAVE_URL,
 ) -> str:
     """Return the link that saves an object which exists at Google.
 
@@ -46,4 +51,4 @@ def save_link(
         raise InvalidCardError(
             f"The link to save the card has {len(token)} characters; {LONGEST_TOKEN} are safe."
         )
-    return f"{SAVE_URL}{token}"
+    return f"{save_url}{token}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from .client import HEADERS, Attempt, GoogleClient
 from .credentials import KeySource, ServiceAccount, TokenKeeper
 from .dialect import differing_fields
 from .payloads import DEFAULT_LOGO_URL, HOLDERS, LABELS, loyalty_class, loyalty_object
+from .save_links import SAVE_URL, save_link
 from .session import GoogleSession
 
 API_URL = "https://walletobjects.googleapis.com"
@@ -38,6 +39,7 @@ class GoogleWallet(Wallet):
     programs that have none: Google requires one. `callback_url` is where Google tells us that a
     customer saved or removed a card, `callback_keys_url` where it publishes the keys that sign this.
     `holders` says who may have one card: one of `HOLDERS`, or nothing for Google's own choice.
+    `save_url` is where save links lead: Google's own page, or an emulator's.
 
     Google publishes a limit of 20 requests per second and advises a timeout of 10 s (Wallet FAQ).
     """
@@ -66,6 +68,7 @@ class GoogleWallet(Wallet):
         callback_url: str = "",
         callback_keys_url: str = KEYS_URL,
         holders: str = "",
+        save_url: str = SAVE_URL,
         **limits: Any,
     ) -> None:
         super().__init__(alias, **limits)
@@ -80,6 +83,8 @@ class GoogleWallet(Wallet):
             raise ValueError("callback_url must be https; plain http is for loopback hosts only.")
         if not is_safe_url(callback_keys_url):
             raise ValueError("callback_keys_url must be https; plain http is for loopback only.")
+        if not is_safe_url(save_url):
+            raise ValueError("save_url must be https; plain http is for loopback hosts only.")
         if holders not in ("", *HOLDERS):
             raise ValueError(f"holders must be empty or one of {', '.join(HOLDERS)}.")
         self.issuer_id = str(issuer_id)
@@ -88,6 +93,7 @@ class GoogleWallet(Wallet):
         self.callback_url = callback_url
         self.callback_keys = RootKeys(callback_keys_url)
         self.holders = holders
+        self.save_url = f"{save_url.rstrip('/')}/"
         self.account = ServiceAccount(credentials, timeout_seconds=self.timeout_seconds)
 
     def remote_id(self, suffix: str) -> str:
@@ -108,6 +114,19 @@ class GoogleWallet(Wallet):
             default_logo_url=self.default_logo_url,
             callback_url=self.callback_url,
             holders=self.holders,
+        )
+
+    def save_link(self, *, object_id: str, class_id: str, origins: Sequence[str] = ()) -> str:
+        """Return the link that saves an object which exists at Google; see `save_links`.
+
+        Raises MisconfiguredError and InvalidCardError.
+        """
+        return save_link(
+            self.account,
+            object_id=object_id,
+            class_id=class_id,
+            origins=origins,
+            save_url=self.save_url,
         )
 
     def differing_fields(self, payload: Payload, found: Payload) -> list[str]:

@@ -91,7 +91,7 @@ class Command(BaseCommand):
                 if serve is None:
                     _say_how_to_go_on(screen)
                 else:
-                    _say_where_to_look(screen, site.url)
+                    _say_where_to_look(screen, site.url, shop)
                     town = live.Town(screen, providers.google, shop, interval=interval)
                     town.live_until(ending)
                     screen.say("The end: no sync, site or emulator is left running.")
@@ -108,10 +108,17 @@ def _quiet_log() -> Iterator[None]:
     logger = logging.getLogger("loyalty_wallet")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    logger.addFilter(_is_no_alarm)
     try:
         yield
     finally:
+        logger.removeFilter(_is_no_alarm)
         logger.setLevel(level)
+
+
+def _is_no_alarm(record: logging.LogRecord) -> bool:
+    # What goes wrong here goes wrong on purpose, and nobody is to be woken for it.
+    return not hasattr(record, "raised_at")
 
 
 def _conclude(screen: Screen, story: Story) -> None:
@@ -131,8 +138,13 @@ def _say_how_to_go_on(screen: Screen) -> None:
     screen.say("README.md                    how to install the app in a project")
 
 
-def _say_where_to_look(screen: Screen, url: str) -> None:
+def _say_where_to_look(screen: Screen, url: str, shop: Shop) -> None:
     password = live.make_login()
+    [card] = shop.pick(1)
     screen.step(f"Open {url}/admin/")
+    screen.say(
+        f"Or be a customer: the page from which {card.holder_name} adds the card to a phone:"
+    )
+    screen.address(f"{url}{card.get_card_url()}")
     screen.say(f"Login {live.LOGIN}, password {password} (new each time). Ctrl-C ends it.")
     screen.say("Customers shop, Google has its moods, and each sync adds to the history.")

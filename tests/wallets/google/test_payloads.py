@@ -310,6 +310,7 @@ def test_class_names_what_the_wallet_was_told() -> None:
         {"callback_url": "http://shop.example/callback/"},
         {"callback_keys_url": "http://pay.google.com/keys"},
         {"holders": "ANYBODY"},
+        {"save_url": "http://pay.google.com/gp/v/save/"},
     ],
 )
 def test_options_of_callbacks_are_checked(option: dict[str, Any]) -> None:
