@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .outbox import connect, issue, touch
-from .preview import preview_sync
+from .preview import forecast_sync, preview_sync
 from .realtime import deliver_due_card, sync_card_to_wallets
 from .recovery import deliver_overdue, help_with_run, resume_dead_run
 from .report import SyncReport
@@ -16,6 +16,7 @@ __all__ = [
     "connect",
     "deliver_due_card",
     "deliver_overdue",
+    "forecast_sync",
     "help_with_run",
     "issue",
     "preview_sync",

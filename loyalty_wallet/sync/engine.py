@@ -113,7 +113,9 @@ class Engine:
         except (KeyboardInterrupt, self._orders.stop_on):
             if self.is_stopped:
                 raise
-            logger.warning("Stopping: what was begun is finished and recorded.")
+            logger.warning(
+                "Stopping: what was begun is finished and recorded; once more stops at once."
+            )
             self.stop()
             return True
 

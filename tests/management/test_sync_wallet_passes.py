@@ -250,6 +250,7 @@ def test_dry_run_changes_nothing(google: GoogleEmulator, right_cards: MakeCards)
     assert google.requests == []
     assert SyncRun.objects.count() == runs
     assert "1 to send" in run("-n")[1]
+    assert report("-n", "--force")[1]["cards"]["synced"] == 3
 
 
 def test_failures_are_written_as_csv(
