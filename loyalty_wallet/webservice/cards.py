@@ -119,6 +119,9 @@ def _for_customers(view: View[P]) -> View[P]:
         response["Cache-Control"] = "no-store"
         response["Referrer-Policy"] = "no-referrer"
         response["X-Robots-Tag"] = "noindex, nofollow"
+        # Django would log the address of what is not well, and mail it to the admins. It opens the
+        # card; what is worth knowing has been logged without it.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         return response
 
     return guarded
@@ -191,9 +194,9 @@ def _refused(request: HttpRequest, error: AddToWalletError) -> HttpResponse:
 
 
 def _explain(request: HttpRequest, problem: Problem) -> HttpResponse:
-    response = render(
-        request, "loyalty_wallet/card_problem.html", {"problem": problem}, status=problem.status
-    )
+    context = {"problem": problem, "address": request.path}
+    template = "loyalty_wallet/card_problem.html"
+    response = render(request, template, context, status=problem.status)
     if problem.may_try_again:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

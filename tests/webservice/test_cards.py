@@ -197,6 +197,23 @@ def test_google_in_trouble_is_a_page_and_not_a_traceback(
     assert browser.get(google_url(card)).status_code == 302
 
 
+def test_links_are_in_no_log(
+    browser: Client,
+    card: LoyaltyCard,
+    google: GoogleEmulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They open the card: neither Django's log of bad answers, nor its mail, nor ours has them."""
+    google.fail(status=503)
+    url = google_url(card)
+    with caplog.at_level(logging.DEBUG):
+        assert browser.get(url).status_code == 503
+        LoyaltyCard.objects.update(is_active=False)
+        assert browser.get(url).status_code == 410
+    assert "unavailable" in caplog.text
+    assert url.split("/")[3] not in caplog.text
+
+
 def test_one_card_is_not_asked_for_without_end(browser: Client, card: LoyaltyCard) -> None:
     """Each press may cost requests to Google: a script that presses is slowed down."""
     url = google_url(card)
