@@ -30,6 +30,7 @@ COMMANDS = {
     "prune_sync_runs": "loyalty_wallet",
     "sync_wallet_passes": "loyalty_wallet",
     "wallet_audit": "loyalty_wallet",
+    "wallet_doctor": "loyalty_wallet",
     "wallet_emulator": "loyalty_wallet",
     "wallet_status": "loyalty_wallet",
 }

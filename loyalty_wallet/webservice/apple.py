@@ -29,7 +29,7 @@ def registration(
     """A device wants to be told of a pass's changes, or no longer."""
     wallet_pass = find_pass(request, pass_type, serial_number)
     if wallet_pass is None or not is_identifier(device):
-        return _unauthorized()
+        return _unauthorized(request)
     if not is_within_limit("registrations", device, per_minute=60):
         return _too_many()
     if request.method == "DELETE":
@@ -63,7 +63,7 @@ def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpRe
     """A phone fetches a pass, unless it has that version."""
     wallet_pass = find_pass(request, pass_type, serial_number)
     if wallet_pass is None:
-        return _unauthorized()
+        return _unauthorized(request)
     if wallet_pass.modified_at is None:
         # Not rendered yet: an honest "later" is what a phone retries.
         return later()
@@ -78,7 +78,7 @@ def download(request: HttpRequest, pass_type: str, serial_number: str) -> HttpRe
         except DeliveryError:
             return later()
         except WalletPass.DoesNotExist:
-            return _unauthorized()
+            return _unauthorized(request)
         response = HttpResponse(archive, content_type=CONTENT_TYPE)
         response["Content-Disposition"] = 'attachment; filename="card.pkpass"'
     response["Last-Modified"] = _stamp(wallet_pass)
@@ -101,9 +101,15 @@ def _stamp(wallet_pass: WalletPass) -> str:
     return http_date(wallet_pass.modified_at.timestamp()) if wallet_pass.modified_at else ""
 
 
-def _unauthorized() -> HttpResponse:
-    """Refuse, in the same way whatever was wrong: nobody learns which passes exist."""
-    return HttpResponse(status=HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": "ApplePass"})
+def _unauthorized(request: HttpRequest) -> HttpResponse:
+    """Refuse, in the same way whatever was wrong: nobody learns which passes exist.
+
+    That a token has come at all is said, as for bearer tokens: it tells whether proxies pass it on.
+    """
+    asks_for = "ApplePass"
+    if "Authorization" in request.headers:
+        asks_for += ' error="invalid_token"'
+    return HttpResponse(status=HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": asks_for})
 
 
 def _too_many() -> HttpResponse:
