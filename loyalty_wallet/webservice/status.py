@@ -10,19 +10,17 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseFailure
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 
-from ..conf import get_conf
 from ..monitoring.as_json import status_as_dict
 from ..monitoring.probes import run_probes
 from ..monitoring.problems import Level
 from ..monitoring.status import read_status
+from .access import refusal
 
 logger = logging.getLogger("loyalty_wallet.webservice")
 
@@ -39,8 +37,8 @@ def wallet_status(request: HttpRequest) -> HttpResponse:
     """Answer 200, or 503 when it is down. `?fast=1` asks the database alone."""
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(("GET", "HEAD"))
-    if refusal := _refusal(request):
-        return refusal
+    if refused := refusal(request):
+        return refused
     try:
         if request.GET.get("fast") not in ("1", "true"):
             run_probes(PROBE_SECONDS, max_age_seconds=MAX_AGE_SECONDS)
@@ -53,27 +51,4 @@ def wallet_status(request: HttpRequest) -> HttpResponse:
     return JsonResponse(
         status_as_dict(status),
         status=HTTPStatus.SERVICE_UNAVAILABLE if is_down else HTTPStatus.OK,
-    )
-
-
-def _refusal(request: HttpRequest) -> HttpResponse | None:
-    """Return the answer for who may not ask; nothing in it tells why."""
-    if _has_token(request):
-        return None
-    user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated:
-        return HttpResponse(status=HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
-    return None if user.is_active and user.is_staff else HttpResponse(status=HTTPStatus.FORBIDDEN)
-
-
-def _has_token(request: HttpRequest) -> bool:
-    try:
-        expected = get_conf().status_token
-    except ImproperlyConfigured:
-        return False
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return (
-        bool(expected)
-        and scheme.lower() == "bearer"
-        and constant_time_compare(given.strip(), expected)
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from loyalty_wallet.sync.retention import Retention, prune
 from tests.shopfront import Configure
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -189,6 +192,16 @@ def test_the_shipped_rules_ask_for_what_there_is(
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
         templates = " ".join(rule["annotations"].values())
         assert set(re.findall(r"\$labels\.(\w+)", templates)) <= asked, rule["alert"]
+
+
+def test_each_metric_is_documented(
+    google: GoogleEmulator, configure_apple: Callable[..., None], right_cards: MakeCards
+) -> None:
+    """Who writes a dashboard finds every name in the README."""
+    right_cards(1)
+    names = {name for name, *_ in scrape()}
+    assert len(names) == 16
+    assert {name for name in names if f"`{name}`" not in README} == set()
 
 
 def test_the_rules_know_each_alarm_of_a_run() -> None:
