@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from ..conf import get_conf
 from ..models import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
-from ..sources import get_card_source
+from ..sources import CardSource, get_card_source
 from .actions import ResyncAdmin
 from .base import ReadOnlyAdmin, StyledAdmin
 from .forms import TransactionForm
@@ -26,7 +26,7 @@ from .words import when
 MOST_TRANSACTIONS = 10
 
 
-class ProgramAdmin(StyledAdmin):
+class ProgramAdmin(StyledAdmin, ResyncAdmin):
     """Programs. A change that shows on the cards marks all of them as due."""
 
     list_display = ("name", "kind", "issuer_name", "wallets", "card_count", "is_active")
@@ -55,6 +55,9 @@ class ProgramAdmin(StyledAdmin):
         ),
     )
 
+    def card_keys(self, queryset: QuerySet[Any]) -> Iterable[str]:
+        return _keys_of(LoyaltyCard.objects.filter(program__in=queryset.order_by().values("pk")))
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         programs: QuerySet[Any] = super().get_queryset(request)
         counted: QuerySet[Any] = programs.annotate(card_count=Count("cards"))
@@ -80,6 +83,7 @@ class ProgramAdmin(StyledAdmin):
 class CardAdmin(StyledAdmin, ResyncAdmin):
     """Cards. Balances are shown here and moved by transactions."""
 
+    is_about_one_card = True
     list_display = (
         "card_number",
         "holder_name",
@@ -97,8 +101,7 @@ class CardAdmin(StyledAdmin, ResyncAdmin):
     readonly_fields = ("points_balance", "stamps", "created_at", "updated_at")
 
     def card_keys(self, queryset: QuerySet[Any]) -> Iterable[str]:
-        source = get_card_source()
-        return (source.key_for(row) for row in queryset.iterator(chunk_size=2000))
+        return _keys_of(queryset)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         card = (None, {"fields": ("program", "card_number", "holder_name", "tier", "is_active")})
@@ -134,6 +137,15 @@ class CardAdmin(StyledAdmin, ResyncAdmin):
                 ),
             }
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _keys_of(cards: QuerySet[LoyaltyCard]) -> Iterator[str]:
+    """Yield the keys of these cards; the rows themselves are read only where a source asks."""
+    source = get_card_source()
+    if type(source).key_for is CardSource.key_for:
+        keys = cards.order_by().values_list(source.key_field, flat=True)
+        return (str(key) for key in keys.iterator(chunk_size=2000))
+    return (source.key_for(row) for row in cards.iterator(chunk_size=2000))
 
 
 class TransactionAdmin(ReadOnlyAdmin):

@@ -47,6 +47,7 @@ class FailureChangeList(ChangeList):
 class FailureAdmin(ReadOnlyAdmin, SetAsideAdmin):
     """Failures, the open ones first of all."""
 
+    is_about_one_card = True
     list_display = (
         "code_badge",
         "card",

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..exceptions import failure_classes
+from ..exceptions import SelectionError, failure_classes
 from ..models import SyncRun
 from ..redaction import redact
 from ..sync import SyncReport
@@ -35,30 +35,41 @@ def misconfigured(error: ImproperlyConfigured) -> Outcome:
     )
 
 
-def queued(run: SyncRun, cards: int) -> Outcome:
-    """A worker has been told, or the broker did not take the message."""
+def refused(error: SelectionError) -> Outcome:
+    """What was asked for does not exist, as a wallet that is not configured."""
+    return _outcome(messages.ERROR, _("Nothing was sent."), str(error))
+
+
+def queued(
+    run: SyncRun, cards: int, *, command: str = COMMAND, has_live_worker: bool = True
+) -> Outcome:
+    """A worker has been told, or the broker did not take the message, or nobody may be there."""
     if run.status == SyncRun.Status.FAILED:
         return _outcome(
             messages.ERROR,
             _("The broker did not take the run. The passes stay due: the next run sends them."),
             _("To start one now:"),
-            format_html("<code>{}</code>", COMMAND),
+            format_html("<code>{}</code>", command),
             run_link(run.pk),
         )
+    text = ngettext(
+        "%(count)d card is queued for a worker.",
+        "%(count)d cards are queued for a worker.",
+        cards,
+    ) % {"count": cards}
+    if has_live_worker:
+        return _outcome(messages.SUCCESS, text, run_link(run.pk))
     return _outcome(
-        messages.SUCCESS,
-        ngettext(
-            "%(count)d card is queued for a worker.",
-            "%(count)d cards are queued for a worker.",
-            cards,
-        )
-        % {"count": cards},
+        messages.WARNING,
+        text,
+        _("No worker answers, so it may wait. To send it without one, run:"),
+        format_html("<code>{}</code>", command),
         run_link(run.pk),
     )
 
 
-def marked(cards: int, *, has_broker: bool) -> Outcome:
-    """Too many for this request: the next run takes them up."""
+def marked(cards: int, *, command: str) -> Outcome:
+    """Too many for this request, and no worker: the next run takes them up."""
     return _outcome(
         messages.WARNING,
         ngettext(
@@ -67,10 +78,8 @@ def marked(cards: int, *, has_broker: bool) -> Outcome:
             cards,
         )
         % {"count": cards},
-        _("The next scheduled run sends them. To start one now:")
-        if has_broker
-        else _("No broker is configured. To send them now, run:"),
-        format_html("<code>{}</code>", COMMAND),
+        _("No broker is configured. To send them now, run:"),
+        format_html("<code>{}</code>", command),
     )
 
 

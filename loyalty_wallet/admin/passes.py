@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,13 +17,14 @@ from ..sources import get_card_source
 from .actions import ResyncAdmin
 from .base import ReadOnlyAdmin
 from .filters import PassStatusFilter, ProgramKeyFilter, WalletFilter
-from .panels import failure_rows
+from .panels import failure_rows, pass_panels, pretty
 from .words import NOTHING, link, pass_status, remedy, run_link, when
 
 
 class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
     """One card in one wallet."""
 
+    is_about_one_card = True
     list_display = ("status", "card", "wallet", "program_key", "synced")
     list_display_links = ("status",)
     list_filter = (PassStatusFilter, WalletFilter, ProgramKeyFilter)
@@ -42,9 +42,6 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
                     "wallet",
                     "program_key",
                     "remote_id",
-                    "presence",
-                    "presence_source",
-                    "presence_at",
                 )
             },
         ),
@@ -65,7 +62,6 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
                 )
             },
         ),
-        (_("On the phone"), {"fields": ("delivered_payload",)}),
     )
     readonly_fields = (
         "status",
@@ -74,11 +70,13 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
         "delivered",
         "last_failure",
         "last_run_link",
-        "delivered_payload",
     )
 
     def card_keys(self, queryset: QuerySet[Any]) -> Iterable[str]:
         return queryset.values_list("card_key", flat=True).iterator()
+
+    def wallet_of(self, row: Any) -> str:
+        return str(row.wallet)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("payload")
@@ -88,7 +86,12 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
     ) -> HttpResponse:
         row = kwargs.get("obj")
         if row is not None:
-            context["failures"] = failure_rows(row.failures.order_by("-failed_at", "-pk"))
+            (panel,) = pass_panels(row.card_key, [row])
+            context |= {
+                "pass": panel,
+                "delivered_payload": pretty(row.payload),
+                "failures": failure_rows(row.failures.order_by("-failed_at", "-pk")),
+            }
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("status"), ordering="due_at")
@@ -120,10 +123,3 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
     @admin.display(description=_("last run"))
     def last_run_link(self, row: WalletPass) -> SafeString | str:
         return run_link(row.last_run_id)
-
-    @admin.display(description=_("delivered payload"))
-    def delivered_payload(self, row: WalletPass) -> SafeString | str:
-        if not row.payload:
-            return NOTHING
-        text = json.dumps(row.payload, indent=2, ensure_ascii=False, sort_keys=True)
-        return format_html('<pre class="lw-pre">{}</pre>', text)

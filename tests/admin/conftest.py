@@ -6,9 +6,19 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from tests.phonefront import apns, authority, configure_apple
 from tests.shopfront import configure, google, make_cards, program, right_cards
 
-__all__ = ["configure", "google", "make_cards", "program", "right_cards"]
+__all__ = [
+    "apns",
+    "authority",
+    "configure",
+    "configure_apple",
+    "google",
+    "make_cards",
+    "program",
+    "right_cards",
+]
 
 
 @pytest.fixture

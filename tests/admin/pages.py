@@ -62,12 +62,34 @@ def hidden_fields(response: Any) -> dict[str, list[str]]:
     return fields
 
 
-def confirm(client: Client, url: str, question: Any, *, force: bool = False) -> Any:
+def sync_url(model: str, pk: object) -> str:
+    """Return where the button "Sync now" of a page posts to."""
+    return reverse(f"admin:loyalty_wallet_{model}_sync", args=[pk])
+
+
+def sync_buttons(response: Any) -> list[tuple[str, str, bool]]:
+    """Return the buttons above a page that sync at once: text, address, whether it forces."""
+    forms = re.findall(
+        r'<form method="post" action="([^"]+)" class="lw-tool">(.*?)</form>',
+        response.content.decode(),
+        flags=re.DOTALL,
+    )
+    texts = [re.findall(r"<button[^>]*>([^<]+)</button>", form)[0] for _, form in forms]
+    return [
+        (text, url, 'name="force"' in form) for text, (url, form) in zip(texts, forms, strict=True)
+    ]
+
+
+def confirm(
+    client: Client, url: str, question: Any, *, force: bool = False, notify: bool = False
+) -> Any:
     """Answer the question with yes; return the list that follows."""
     assert question.status_code == 200, question
     fields: dict[str, Any] = hidden_fields(question)
     if force:
         fields["force"] = "on"
+    if notify:
+        fields["notify"] = "on"
     return client.post(url, fields, follow=True)
 
 

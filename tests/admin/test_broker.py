@@ -12,12 +12,13 @@ from django.test import Client
 from kombu import pools
 
 from loyalty_wallet import queueing
+from loyalty_wallet.admin import plans
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, SyncRun, WalletPass
 from loyalty_wallet.tasks import drain_run
 from tests.shopfront import balance_at
 
-from .pages import ask, list_url, page_url, resync, text_of
+from .pages import ask, confirm, list_url, page_url, resync, sync_url, text_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 
@@ -71,14 +72,17 @@ def test_run_is_queued_and_one_task_published(
     right_cards: MakeCards,
     google: GoogleEmulator,
     queue: Callable[[], list[list[int]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a broker the request sends nothing: it queues one run and wakes one worker."""
     cards = right_cards(30)
+    monkeypatch.setattr(queueing, "has_live_worker", lambda: True)
     question = ask(boss, list_url("loyaltycard"), [card.pk for card in cards])
     assert "A worker sends them in the background" in text_of(question)
+    assert "Worker alive" in text_of(question)
     message = resync(boss, "loyaltycard", [card.pk for card in cards], force=True)
     run = SyncRun.objects.get(trigger="admin")
-    assert message.startswith("30 cards are queued for a worker.")
+    assert message.startswith("30 cards are queued for a worker. <a")
     assert page_url("syncrun", run.pk) in message
     assert run.status == SyncRun.Status.QUEUED
     assert run.requested_by is not None
@@ -125,3 +129,80 @@ def test_dead_broker_leaves_a_failed_run_and_due_passes(
     assert "broker" in run.error
     assert WalletPass.objects.due().count() == 1
     assert google.object_requests == []
+
+
+def test_silent_workers_are_told_before_and_after(
+    boss: Client, right_cards: MakeCards, queue: Callable[[], list[list[int]]]
+) -> None:
+    """Nobody answers the ping: the card is queued all the same, and the command line is shown."""
+    (card,) = right_cards(1)
+    question = ask(boss, list_url("loyaltycard"), [card.pk])
+    line = f"manage.py sync_wallet_passes --card {card.pk}"
+    assert (
+        f"No worker answers. The cards are queued all the same; to send them without a worker, run: {line}"
+        in text_of(question)
+    )
+    message = resync(boss, "loyaltycard", [card.pk])
+    assert "No worker answers, so it may wait." in message
+    assert f"<code>{line}</code>" in message
+    assert len(queue()) == 1
+
+
+def test_one_click_is_queued_too(
+    boss: Client,
+    right_cards: MakeCards,
+    google: GoogleEmulator,
+    queue: Callable[[], list[list[int]]],
+) -> None:
+    """A button sends nothing itself where a worker can."""
+    (card,) = right_cards(1)
+    boss.post(sync_url("loyaltycard", card.pk), {"force": "on"})
+    run = SyncRun.objects.get(trigger="admin")
+    assert queue() == [[run.pk]]
+    assert run.options == {"force": True, "notify": False}
+    assert google.object_requests == []
+
+
+def test_wish_to_notify_goes_with_the_run(
+    boss: Client,
+    right_cards: MakeCards,
+    google: GoogleEmulator,
+    queue: Callable[[], list[list[int]]],
+) -> None:
+    """The worker that carries the run out tells the customers."""
+    (card,) = right_cards(1)
+    card.record("earn", points=9)
+    url = list_url("loyaltycard")
+    confirm(boss, url, ask(boss, url, [card.pk]), notify=True)
+    ((run_id,),) = queue()
+    drain_run(run_id)
+    (entry,) = google.object_requests
+    assert entry.body["notifyPreference"] == "NOTIFY_ON_UPDATE"
+
+
+def test_so_many_cards_that_no_run_keeps_their_keys(
+    boss: Client,
+    right_cards: MakeCards,
+    google: GoogleEmulator,
+    queue: Callable[[], list[list[int]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are marked, forced where that was asked for, and a run over what is due is queued."""
+    monkeypatch.setattr(plans, "MOST_CARDS_ON_RUN", 3)
+    cards = right_cards(5)
+    cards[0].record("earn", points=1)
+    url = list_url("walletpass")
+    pks = list(WalletPass.objects.order_by("pk").values_list("pk", flat=True))
+    question = ask(boss, url, pks[1:])
+    assert "They are so many that its run is about everything that is due." in text_of(question)
+    confirm(boss, url, question, force=True, notify=True)
+    run = SyncRun.objects.get(trigger="admin")
+    assert run.selection == {"kind": "due"}
+    assert not run.notifies
+    assert (
+        list(WalletPass.objects.filter(is_forced=True).order_by("pk").values_list("pk", flat=True))
+        == pks[1:]
+    )
+    ((run_id,),) = queue()
+    drain_run(run_id)
+    assert len(google.object_requests) == 5

@@ -194,7 +194,7 @@ def test_card_page_shows_a_failing_pass_with_its_remedy(
     sync_wallet_passes()
     answer = boss.get(page_url("loyaltycard", card.pk))
     page = text_of(answer)
-    assert "google failing: rejected" in page
+    assert "google wrong failing: rejected" in page
     assert "The balance is <b>odd</b>." in page
     assert "<b>odd" not in answer.content.decode()
     assert "Correct the card or program data that the message names" in page

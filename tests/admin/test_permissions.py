@@ -11,9 +11,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from loyalty_wallet.models import LoyaltyCard, SyncFailure, SyncRun, WalletPass
+from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, SyncFailure, SyncRun, WalletPass
 
-from .pages import ask, list_url, page_url, resync, text_of
+from .pages import ask, list_url, page_url, resync, sync_buttons, sync_url, text_of
 
 VIEWS = (
     "view_loyaltyprogram",
@@ -46,8 +46,19 @@ def test_viewer_is_not_offered_the_action(login: Login, right_cards: MakeCards) 
     """Who may only look sees neither action nor button."""
     (card,) = right_cards(1)
     client = login(*VIEWS)
-    for url in (list_url("loyaltycard"), list_url("walletpass"), page_url("loyaltycard", card.pk)):
-        assert "Re-sync" not in text_of(client.get(url))
+    row = WalletPass.objects.get()
+    for url in (
+        list_url("loyaltyprogram"),
+        list_url("loyaltycard"),
+        list_url("walletpass"),
+        page_url("loyaltyprogram", card.program_id),
+        page_url("loyaltycard", card.pk),
+        page_url("walletpass", row.pk),
+    ):
+        page = client.get(url)
+        assert "Re-sync" not in text_of(page)
+        assert sync_buttons(page) == []
+        assert "/sync/" not in page.content.decode()
 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])
@@ -67,6 +78,36 @@ def test_viewer_cannot_run_the_action(
     assert SyncRun.objects.count() == runs
     assert not WalletPass.objects.due().exists()
     assert not LogEntry.objects.exists()
+
+
+def test_viewer_cannot_press_a_button_that_is_not_there(
+    login: Login, right_cards: MakeCards, program: LoyaltyProgram
+) -> None:
+    """Case 62: a posted order to sync is refused with 403; nothing is queued, marked or logged."""
+    (card,) = right_cards(1)
+    client = login(*VIEWS, "change_loyaltycard", "change_walletpass")
+    runs = SyncRun.objects.count()
+    row = WalletPass.objects.get()
+    for model, pk in (
+        ("loyaltycard", card.pk),
+        ("walletpass", row.pk),
+        ("loyaltyprogram", program.pk),
+        ("loyaltycard", 10**6),
+    ):
+        assert client.post(sync_url(model, pk), {"force": "on"}).status_code == 403
+    assert SyncRun.objects.count() == runs
+    assert not WalletPass.objects.due().exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_resync_permission_without_a_look_is_not_enough(
+    login: Login, right_cards: MakeCards
+) -> None:
+    """A button belongs to a page: who may not see the card may not send it either."""
+    (card,) = right_cards(1)
+    client = login("resync_walletpass", "view_walletpass")
+    assert client.post(sync_url("loyaltycard", card.pk)).status_code == 403
+    assert not SyncRun.objects.filter(trigger="admin").exists()
 
 
 def test_changing_cards_does_not_include_resync(login: Login, right_cards: MakeCards) -> None:

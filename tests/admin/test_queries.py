@@ -113,8 +113,8 @@ def test_payloads_are_not_read_for_lists(boss: Client, configure: Configure) -> 
 @pytest.mark.parametrize(
     ("make", "most"),
     [
-        (lambda: ("loyaltycard", LoyaltyCard.objects.all()[0].pk), 7),
-        (lambda: ("walletpass", WalletPass.objects.all()[0].pk), 5),
+        (lambda: ("loyaltycard", LoyaltyCard.objects.all()[0].pk), 11),
+        (lambda: ("walletpass", WalletPass.objects.all()[0].pk), 10),
         (lambda: ("syncrun", SyncRun.objects.order_by("pk")[0].pk), 14),
         (lambda: ("syncfailure", SyncFailure.objects.all()[0].pk), 5),
         (lambda: ("appledevicecomplaint", AppleDeviceComplaint.objects.all()[0].pk), 4),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
@@ -10,25 +9,40 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from loyalty_wallet.admin import actions
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, SyncFailure, SyncRun, WalletPass
 from loyalty_wallet.sync import sync_wallet_passes
+from tests.phonefront import iphone_pass
 from tests.shopfront import Configure, balance_at, pass_of
 
-from .pages import ask, confirm, hidden_fields, list_url, messages_of, page_url, resync, text_of
+from .pages import (
+    ask,
+    confirm,
+    hidden_fields,
+    list_url,
+    messages_of,
+    page_url,
+    resync,
+    sync_buttons,
+    sync_url,
+    text_of,
+)
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 
 
-def test_question_says_what_will_happen(boss: Client, right_cards: MakeCards) -> None:
+def test_question_says_what_will_happen(
+    boss: Client, right_cards: MakeCards, configure: Configure
+) -> None:
     """The question names count, passes, requests, notification and way, and sends nothing."""
+    configure(requests_per_second=20)
     cards = right_cards(3)
+    LoyaltyCard.objects.filter(pk=cards[0].pk).update(points_balance=5)
     page = text_of(ask(boss, list_url("loyaltycard"), [card.pk for card in cards]))
     assert "Re-sync 3 cards?" in page
-    assert "Passes in google 3" in page
-    assert "about 6 at most" in page
-    assert "Customers are notified no" in page
+    # Passes, unchanged ones, requests and their time; the same when all are sent.
+    assert "google 3 2 1 0.1 s at 20 a second 3 requests, 0.1 s" in page
+    assert "Customers are notified no, unless you say so below" in page
     assert "They are sent now" in page
     assert all(card.card_number in page for card in cards)
     assert SyncRun.objects.count() == 1
@@ -90,7 +104,7 @@ def test_failures_of_one_card_are_one_card(
 def test_resolved_failure_can_be_sent_from_its_page(
     boss: Client, right_cards: MakeCards, google: GoogleEmulator
 ) -> None:
-    """The button of a page posts to a list that holds the row, whatever lists show by default."""
+    """The button of a page is about its row, whatever lists show by default."""
     (card,) = right_cards(1)
     fault = google.fail(status=400)
     card.record("earn", points=7)
@@ -98,13 +112,13 @@ def test_resolved_failure_can_be_sent_from_its_page(
     google.heal(fault)
     sync_wallet_passes()
     page = boss.get(page_url("syncfailure", SyncFailure.objects.get().pk))
-    found = re.search(
-        r'<form method="post" action="([^"]+)" class="lw-tool">', page.content.decode()
-    )
-    assert found is not None
-    fields = hidden_fields(page)
-    question = boss.post(found[1], {name: fields[name] for name in fields})
-    assert "Re-sync 1 card?" in text_of(question)
+    assert sync_buttons(page) == [
+        ("Sync now", sync_url("syncfailure", SyncFailure.objects.get().pk), False),
+        ("Sync even if unchanged", sync_url("syncfailure", SyncFailure.objects.get().pk), True),
+    ]
+    google._service.log.clear()
+    boss.post(sync_url("syncfailure", SyncFailure.objects.get().pk), {"force": "on"})
+    assert [entry.method for entry in google.object_requests] == ["PATCH"]
 
 
 def test_unchanged_card_costs_no_request(
@@ -249,19 +263,57 @@ def test_whole_filtered_list(boss: Client, configure: Configure) -> None:
     assert set(due.values_list("program_key", flat=True)) == {"tea"}
 
 
-def test_above_ten_thousand_cards_no_keys_are_stored(
-    boss: Client, configure: Configure, monkeypatch: pytest.MonkeyPatch
+def test_program_stands_for_its_cards(
+    boss: Client, right_cards: MakeCards, google: GoogleEmulator, program: LoyaltyProgram
 ) -> None:
-    """Too many cards for a run on record are marked as due, with a broker or without."""
-    monkeypatch.setattr(actions, "MOST_CARDS_ON_RUN", 3)
-    monkeypatch.setattr("loyalty_wallet.queueing.has_broker", lambda: True)
-    _many_passes(4)
-    url = list_url("walletpass")
-    question = ask(boss, url, WalletPass.objects.values_list("pk", flat=True))
-    (message,) = messages_of(confirm(boss, url, question))
-    assert "The next scheduled run sends them" in message
-    assert WalletPass.objects.due().count() == 4
-    assert not SyncRun.objects.exists()
+    """Re-syncing a program is re-syncing its cards, and no others."""
+    cards = right_cards(2)
+    other = LoyaltyProgram.objects.create(name="Tea", slug="tea", issuer_name="Corner Café")
+    stranger = LoyaltyCard.objects.create(program=other, card_number="T1")
+    sync_wallet_passes()
+    google._service.log.clear()
+    message = resync(boss, "loyaltyprogram", [program.pk], force=True)
+    assert message.startswith("2 cards are up to date.")
+    assert {entry.resource_id for entry in google.object_requests} == {
+        card.google_object_id for card in cards
+    }
+    page = boss.get(page_url("loyaltyprogram", program.pk))
+    assert [text for text, _, _ in sync_buttons(page)] == ["Re-sync its cards"]
+    assert boss.post(sync_url("loyaltyprogram", program.pk)).status_code == 403
+    assert not google.requests_for(stranger.google_object_id)
+
+
+def test_customers_are_notified_only_where_somebody_says_so(
+    boss: Client, right_cards: MakeCards, google: GoogleEmulator
+) -> None:
+    """The checkbox is the only way to a message on the customers' phones."""
+    (card,) = right_cards(1)
+    url = list_url("loyaltycard")
+    for notify in (False, True):
+        card.record("earn", points=1)
+        confirm(boss, url, ask(boss, url, [card.pk]), notify=notify)
+    silent, loud = google.object_requests
+    assert "notifyPreference" not in silent.body
+    assert loud.body["notifyPreference"] == "NOTIFY_ON_UPDATE"
+    messages = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
+    assert ["Customers notified." in message for message in messages] == [False, True]
+
+
+def test_no_attempt_is_begun_that_could_outlast_the_page(
+    boss: Client, right_cards: MakeCards, google: GoogleEmulator, configure: Configure
+) -> None:
+    """Where one attempt may take longer than the page's 20 seconds, nothing is sent from it."""
+    (card,) = right_cards(1)
+    card.record("earn", points=1)
+    configure(timeout_seconds=19)
+    question = ask(boss, list_url("loyaltycard"), [card.pk])
+    assert f"manage.py sync_wallet_passes --card {card.pk}" in text_of(question)
+    assert 'name="notify"' not in question.content.decode()
+    (message,) = messages_of(confirm(boss, list_url("loyaltycard"), question, notify=True))
+    assert "1 card is marked as due" in message
+    assert google.object_requests == []
+    configure(timeout_seconds=18)
+    assert resync(boss, "loyaltycard", [card.pk]).startswith("1 card is up to date.")
 
 
 def test_wrong_settings_are_told(boss: Client, configure: Configure) -> None:
@@ -269,8 +321,8 @@ def test_wrong_settings_are_told(boss: Client, configure: Configure) -> None:
     _many_passes(1)
     configure(api_url="http://example.com")
     url = list_url("walletpass")
-    question = ask(boss, url, WalletPass.objects.values_list("pk", flat=True))
-    (message,) = messages_of(confirm(boss, url, question))
+    answer = ask(boss, url, WalletPass.objects.values_list("pk", flat=True))
+    (message,) = messages_of(boss.get(answer["Location"]))
     assert "the settings are wrong" in message
     assert "api_url must be https" in message
 
@@ -296,3 +348,75 @@ def test_history_of_a_whole_list(boss: Client, configure: Configure) -> None:
     entry = LogEntry.objects.get()
     assert entry.object_repr == "201 cards"
     assert entry.change_message == "Re-sync: due."
+
+
+class TestOneClick:
+    def test_card_is_synced_from_its_page(
+        self, boss: Client, right_cards: MakeCards, google: GoogleEmulator
+    ) -> None:
+        """One click, one attempt, one message, back on the page that shows the outcome."""
+        (card,) = right_cards(1)
+        LoyaltyCard.objects.update(points_balance=7)
+        page = boss.get(page_url("loyaltycard", card.pk))
+        assert "google wrong" in text_of(page)
+        assert sync_buttons(page)[0] == ("Sync now", sync_url("loyaltycard", card.pk), False)
+        answer = boss.post(sync_url("loyaltycard", card.pk), follow=True)
+        assert answer.redirect_chain == [(page_url("loyaltycard", card.pk), 302)]
+        (message,) = messages_of(answer)
+        assert message.startswith("1 card is up to date.")
+        assert "google right" in text_of(answer)
+        assert balance_at(google, card) == 7
+        run = SyncRun.objects.get(trigger="admin")
+        assert LogEntry.objects.get().change_message == f"Re-sync: run {run.pk}."
+
+    def test_it_is_not_carried_out_by_a_link(self, boss: Client, right_cards: MakeCards) -> None:
+        """Effects need a POST."""
+        (card,) = right_cards(1)
+        assert boss.get(sync_url("loyaltycard", card.pk)).status_code == 405
+        assert not SyncRun.objects.filter(trigger="admin").exists()
+
+    @pytest.mark.usefixtures("configure_apple")
+    def test_a_pass_is_synced_in_its_own_wallet(
+        self, boss: Client, right_cards: MakeCards, google: GoogleEmulator
+    ) -> None:
+        """The other wallet of the card is left alone."""
+        (card,) = right_cards(1)
+        boss.post(sync_url("walletpass", iphone_pass(card).pk), {"force": "on"})
+        run = SyncRun.objects.get(trigger="admin")
+        assert run.selection == {"kind": "cards", "cards": [card.key], "wallet": "apple"}
+        assert google.object_requests == []
+
+    @pytest.mark.usefixtures("configure_apple")
+    def test_buttons_of_each_wallet_lead_back_to_the_card(
+        self, boss: Client, right_cards: MakeCards
+    ) -> None:
+        """They are outside the form that saves the card, and only lead to pages of ours."""
+        (card,) = right_cards(1)
+        url = page_url("loyaltycard", card.pk)
+        row = pass_of(card)
+        page = boss.get(url).content.decode()
+        assert (
+            f'<form id="lw-sync-{row.pk}" method="post" action="{sync_url("walletpass", row.pk)}">'
+            in page
+        )
+        assert f'form="lw-sync-{row.pk}"' in page
+        answer = boss.post(sync_url("walletpass", row.pk), {"next": url})
+        assert answer["Location"] == url
+        answer = boss.post(sync_url("walletpass", row.pk), {"next": "https://elsewhere.example/"})
+        assert answer["Location"] == page_url("walletpass", row.pk)
+
+    def test_a_wallet_that_is_not_configured_is_told(
+        self, boss: Client, configure: Configure, google: GoogleEmulator
+    ) -> None:
+        """A pass that was left behind by a wallet which is gone from the settings."""
+        row = WalletPass.objects.create(card_key="1", wallet="gone", remote_id="r")
+        (message,) = messages_of(boss.post(sync_url("walletpass", row.pk), follow=True))
+        assert "No wallet &#x27;gone&#x27; is configured" in message
+
+    def test_wrong_settings_are_told(self, boss: Client, configure: Configure) -> None:
+        """The page and its button say what is wrong, and do not break."""
+        row = WalletPass.objects.create(card_key="1", wallet="google", remote_id="r")
+        configure(api_url="http://example.com")
+        assert "the settings are wrong" in text_of(boss.get(page_url("walletpass", row.pk)))
+        (message,) = messages_of(boss.post(sync_url("walletpass", row.pk), follow=True))
+        assert "api_url must be https" in message
