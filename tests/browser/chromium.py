@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
+from PIL import Image
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
@@ -92,6 +95,13 @@ class Window:
     def shoot(self, name: str) -> None:
         """Leave a picture of the whole page in `tests/browser/screenshots`, for a person to see."""
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def codes(self) -> list[str]:
+        """Scan the page as it looks now; return what its codes say, from its top to its bottom."""
+        with Image.open(io.BytesIO(self.page.screenshot(full_page=True))) as picture:
+            found = zxingcpp.read_barcodes(picture.convert("L"))
+        found.sort(key=lambda code: (code.position.top_left.y, code.position.top_left.x))
+        return [code.text for code in found]
 
     def scrolls_sideways(self) -> bool:
         """Say whether something sticks out of the page."""

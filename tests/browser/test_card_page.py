@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.cache import cache
 from playwright.sync_api import Route
+from pytest_django import Settings
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.emulator.apple import Authority, Phone
@@ -92,6 +94,26 @@ def test_page_suits_whatever_it_is_read_on(
         window.shoot(f"card-{size}-{system}-{scheme}")
         assert window.serious_violations() == []
         assert not window.scrolls_sideways()
+        assert window.codes()[-2:] == ["4711-0815"] * 2
+
+
+def test_code_of_the_page_leads_to_the_page(page: OpenPage, card: LoyaltyCard) -> None:
+    """From the desktop's screen to the phone's."""
+    window = page(card.get_card_url())
+    assert window.codes()[0] == window.page.url
+
+
+def test_other_codes_can_be_scanned_too(
+    page: OpenPage, card: LoyaltyCard, settings: Settings
+) -> None:
+    """A till that reads no QR codes reads the page as it reads the phone."""
+    window = page("about:blank", size="phone", system="iphone")
+    for source in ("Code128Source", "Pdf417Source", "AztecSource"):
+        path = f"tests.webservice.sources.{source}"
+        settings.LOYALTY_WALLET = {**django_settings.LOYALTY_WALLET, "CARD_SOURCE": path}
+        window.page.goto(card.get_card_url())
+        window.shoot(f"card-{source}")
+        assert window.codes() == ["4711-0815"] * 2
 
 
 def test_page_fits_the_narrowest_screen_with_the_longest_words(
