@@ -30,6 +30,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ["throughput", "--cards", "200", "--rounds", "1"],
         ["clean", "--sizes", "50", "--rounds", "1"],
+        ["audit", "--cards", "300", "--planted", "2", "--latency", "0"],
         ["memory", "--small", "20", "--cards", "40"],
         ["claims", "--passes", "600", "--rounds", "1", "--only-given"],
         ["outage", "--cards", "150", "--rate", "500", "--timeout", "0.2", "--delays", "0.1"],

@@ -15,7 +15,6 @@ from .words import BAD, GOOD, IDLE, NOTHING, WAITING, badge, link, when
 
 _TONES = {
     WalletAudit.Status.RUNNING: WAITING,
-    WalletAudit.Status.SUCCEEDED: GOOD,
     WalletAudit.Status.FAILED: BAD,
     WalletAudit.Status.INTERRUPTED: IDLE,
 }
@@ -26,17 +25,20 @@ class AuditAdmin(ReadOnlyAdmin):
 
     list_display = (
         "outcome",
-        "wallet",
-        "program_key",
-        "objects",
+        "started_short",
         "missing",
         "different",
         "unknown",
-        "started",
+        "objects",
+        "wallet",
+        "program",
     )
     list_filter = ("status", "wallet")
+    show_facets = admin.ShowFacets.NEVER
     readonly_fields = (
         "outcome",
+        "next_step",
+        "program",
         "started",
         "finished",
         "objects",
@@ -55,37 +57,45 @@ class AuditAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {
-                "fields": (
-                    "outcome",
-                    "wallet",
-                    "program_key",
-                    "is_fixing",
-                    "started",
-                    "finished",
-                    "error",
-                )
-            },
-        ),
-        (
-            gettext_lazy("What was compared"),
-            {"fields": ("objects", "equal", "due", "recent", "requests")},
+            {"fields": ("outcome", "next_step", "wallet", "program", "started", "finished")},
         ),
         (
             gettext_lazy("What was found"),
             {"fields": ("missing", "different", "unknown", "fixed", "finding_table")},
+        ),
+        (
+            gettext_lazy("What was compared"),
+            {"fields": ("objects", "equal", "due", "recent", "requests")},
         ),
     )
 
     @admin.display(description=gettext_lazy("outcome"), ordering="status")
     def outcome(self, row: WalletAudit) -> SafeString:
         status = WalletAudit.Status(row.status)
-        if status == WalletAudit.Status.SUCCEEDED and _count(row, "missing", "different"):
-            if _count(row, "missing", "different") == _count(row, "fixed"):
-                return badge(_("made due"), WAITING)
+        if status != WalletAudit.Status.SUCCEEDED:
+            return badge(str(status.label), _TONES[status], title=row.error)
+        if _to_do(row):
             return badge(_("differs"), BAD)
-        word = _("as delivered") if status == WalletAudit.Status.SUCCEEDED else status.label
-        return badge(str(word), _TONES[status], title=row.error)
+        if _count(row, "missing", "different"):
+            return badge(_("made due"), WAITING)
+        return badge(_("as delivered"), GOOD)
+
+    @admin.display(description=gettext_lazy("what to do"))
+    def next_step(self, row: WalletAudit) -> SafeString | str:
+        if row.error:
+            return row.error
+        if _to_do(row):
+            return format_html(
+                "{} <code>manage.py wallet_audit --fix</code>",
+                _("Let the next sync send again what is missing or different:"),
+            )
+        if _count(row, "missing", "different"):
+            return _("Nothing: the next sync sends again what was missing or different.")
+        return _("Nothing.") if row.finished_at else NOTHING
+
+    @admin.display(description=gettext_lazy("program"))
+    def program(self, row: WalletAudit) -> str:
+        return row.program_key or _("all")
 
     @admin.display(description=gettext_lazy("objects"))
     def objects(self, row: WalletAudit) -> str:
@@ -126,6 +136,10 @@ class AuditAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("started"), ordering="started_at")
     def started(self, row: WalletAudit) -> SafeString | str:
         return when(row.started_at)
+
+    @admin.display(description=gettext_lazy("started"), ordering="started_at")
+    def started_short(self, row: WalletAudit) -> SafeString | str:
+        return when(row.started_at, is_short=True)
 
     @admin.display(description=gettext_lazy("finished"))
     def finished(self, row: WalletAudit) -> SafeString | str:
@@ -169,6 +183,10 @@ class AuditAdmin(ReadOnlyAdmin):
 
 def _count(row: WalletAudit, *names: str) -> int:
     return sum(row.counts.get(name, 0) for name in names)
+
+
+def _to_do(row: WalletAudit) -> int:
+    return _count(row, "missing", "different") - _count(row, "fixed")
 
 
 def _number(row: WalletAudit, name: str) -> str:
