@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -158,6 +159,7 @@ class TestFindings:
             if entry.method == "GET":
                 # After the page was asked for, though before it is compared.
                 WalletPass.objects.update(synced_at=timezone.now(), payload={"accountId": "new"})
+                connection.close()
 
         google.on_request = sell_meanwhile
         row = audit()

@@ -79,7 +79,7 @@ class TestPresence:
     ) -> None:
         """Each is known at once, with how and since when."""
         assert presence_of(card) == (Presence.UNKNOWN, "")
-        google.customer_saves(link_for(card))
+        assert google.customer_saves(card.save_link()) == [card.google_object_id]
         assert presence_of(card) == (Presence.IN_WALLET, Source.CALLBACK)
         saved_at = pass_of(card).presence_at
         assert saved_at is not None
@@ -170,11 +170,12 @@ class TestPresence:
         google.customer_saves(link_for(card))
         card.record("earn", points=5)
         acted = threading.Event()
+        object_id = card.google_object_id
 
         def remove_once(_: object) -> None:
             if not acted.is_set():
                 acted.set()
-                google.customer_removes(card.google_object_id)
+                google.customer_removes(object_id)
 
         google.on_request = remove_once
         report = sync_wallet_passes()

@@ -20,8 +20,10 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
 
 
 def differing_fields(payload: Payload, found: Payload) -> list[str]:
-    """Return the names of the fields in `payload` that `found` has otherwise, in their order."""
-    return [name for name, value in payload.items() if not _is_same(value, found.get(name), name)]
+    """Return the names of the fields in `payload` that `found` has otherwise, in order."""
+    # Some databases keep the fields of JSON in an order of their own.
+    fields = sorted(payload.items())
+    return [name for name, value in fields if not _is_same(value, found.get(name), name)]
 
 
 def _is_same(ours: Any, theirs: Any, path: str) -> bool:
