@@ -236,6 +236,7 @@ def _google_wallet() -> dict[str, Any] | None:
         "api_url": "GOOGLE_WALLET_API_URL",
         "callback_url": "GOOGLE_WALLET_CALLBACK_URL",
         "callback_keys_url": "GOOGLE_WALLET_CALLBACK_KEYS_URL",
+        "save_url": "GOOGLE_WALLET_SAVE_URL",
     }
     options |= {option: _text(name) for option, name in optional.items() if _text(name)}
     return {"BACKEND": "loyalty_wallet.wallets.google.GoogleWallet", "OPTIONS": options}

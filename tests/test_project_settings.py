@@ -114,10 +114,12 @@ def test_google_takes_its_options_from_the_environment(monkeypatch: pytest.Monke
     more = {
         "GOOGLE_WALLET_API_URL": "http://127.0.0.1:8089",
         "GOOGLE_WALLET_REQUESTS_PER_SECOND": "7.5",
+        "GOOGLE_WALLET_SAVE_URL": "http://127.0.0.1:8089/gp/v/save/",
     }
     options = load(monkeypatch, **GOOGLE, **more)["LOYALTY_WALLET"]["WALLETS"]["google"]["OPTIONS"]
     assert options["api_url"] == "http://127.0.0.1:8089"
     assert options["requests_per_second"] == 7.5
+    assert options["save_url"] == "http://127.0.0.1:8089/gp/v/save/"
     more["GOOGLE_WALLET_REQUESTS_PER_SECOND"] = "none"
     options = load(monkeypatch, **GOOGLE, **more)["LOYALTY_WALLET"]["WALLETS"]["google"]["OPTIONS"]
     assert options["requests_per_second"] is None

@@ -213,6 +213,10 @@ def test_command(tmp_path: Path) -> None:
             "export GOOGLE_WALLET_ISSUER_ID=3388000000000000001",
             f"export GOOGLE_WALLET_CREDENTIALS='{credentials}'",
         ]
+        assert exports[3:] == [
+            f"export GOOGLE_WALLET_CALLBACK_KEYS_URL={url}/keys",
+            f"export GOOGLE_WALLET_SAVE_URL={url}/gp/v/save/",
+        ]
         assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
         account = json.loads(credentials.read_text(encoding="utf-8"))
         assert account["token_uri"] == f"{url}/token"

@@ -19,6 +19,8 @@ In the shell of your project:
 export GOOGLE_WALLET_ISSUER_ID={issuer_id}
 export GOOGLE_WALLET_CREDENTIALS={credentials}
 export GOOGLE_WALLET_API_URL={url}
+export GOOGLE_WALLET_CALLBACK_KEYS_URL={keys_url}
+export GOOGLE_WALLET_SAVE_URL={save_url}
 
 Let the next three requests fail:
 
@@ -60,6 +62,8 @@ class Command(BaseCommand):
             self.stdout.write(
                 ANNOUNCEMENT.format(
                     url=emulator.url,
+                    keys_url=emulator.wallet_options["callback_keys_url"],
+                    save_url=emulator.save_url,
                     issuer_id=shlex.quote(emulator.issuer_id),
                     credentials=shlex.quote(str(path)),
                 )
