@@ -43,6 +43,12 @@ class AppleDevice(models.Model):
     token_refreshed_at = models.DateTimeField(_("push token received"))
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     last_pushed_at = models.DateTimeField(_("last pushed"), null=True, blank=True)
+    last_apns_id = models.CharField(
+        _("last push's id"),
+        max_length=64,
+        blank=True,
+        help_text=_("By which Apple knows the last push that it accepted for the device."),
+    )
     throttle_score = models.FloatField(_("throttle score"), default=0)
 
     class Meta:

@@ -33,6 +33,7 @@ def publish(jobs: Iterable[Job], wallet: Wallet, *, is_urgent: bool = False) -> 
     if not rendered:
         return
     using = router.db_for_write(WalletPass)
+    ensure_counters({job.update.program.remote_id for job in rendered if job.update}, using)
     with transaction.atomic(using=using):
         _write_versions([job for job in rendered if job.update and job.update.is_changed], using)
         limits = {job.row.pk: _limit(job, wallet, is_urgent=is_urgent) for job in rendered}
@@ -48,15 +49,26 @@ def publish(jobs: Iterable[Job], wallet: Wallet, *, is_urgent: bool = False) -> 
             job.outcome = None
 
 
+def ensure_counters(pass_type_identifiers: Iterable[str], using: str) -> None:
+    """Make the counters of pass types that have none yet, each in a transaction of its own.
+
+    Made within longer transactions, by two workers at once, they would be a deadlock.
+    """
+    counters = ApplePassType.objects.using(using)
+    wanted = set(pass_type_identifiers)
+    known = counters.filter(identifier__in=wanted).values_list("identifier", flat=True)
+    for identifier in sorted(wanted.difference(known)):
+        counters.get_or_create(identifier=identifier)
+
+
 def draw_change_tag(pass_type_identifier: str, using: str) -> int:
     """Return the next tag of the pass type, in the transaction that writes the versions under it.
 
+    The counter must be there already.
     The UPDATE keeps the counter locked until the commit: no later tag can be seen before this one.
     """
     counters = ApplePassType.objects.using(using).filter(identifier=pass_type_identifier)
-    if not counters.update(change_tag=F("change_tag") + 1):
-        counters.get_or_create(identifier=pass_type_identifier)
-        counters.update(change_tag=F("change_tag") + 1)
+    counters.update(change_tag=F("change_tag") + 1)
     return counters.values_list("change_tag", flat=True).get()
 
 

@@ -13,6 +13,8 @@ from ..wallets.base import PushAnswer, PushTarget
 from .jobs import Job
 from .throttle import score_after_push
 
+MOST_ID_LENGTH = 64
+
 
 def record_pushes(jobs: Iterable[Job], using: str) -> None:
     """Write which devices were told, and drop the ones that are gone; part of the ledger's work."""
@@ -72,24 +74,28 @@ def _note_accepted(targets: list[PushTarget], using: str) -> None:
     registrations = AppleRegistration.objects.using(using).filter(pk__in=told_at)
     version = WalletPass.objects.filter(pk=OuterRef("wallet_pass")).values("change_tag")
     registrations.update(pushed_tag=Subquery(version[:1]), last_pushed_at=max(told_at.values()))
+    by_key = {target.key: target for target in targets}
     _count_for_throttle(
-        {device: told_at[key] for key, device in registrations.values_list("pk", "device")}, using
+        {device: by_key[key] for key, device in registrations.values_list("pk", "device")}, using
     )
 
 
-def _count_for_throttle(pushed_at: dict[int, datetime], using: str) -> None:
+def _count_for_throttle(told: dict[int, PushTarget], using: str) -> None:
     """Count one push a device, however many of its passes it spoke of."""
+    pushed_at = {pk: target.answered_at for pk, target in told.items() if target.answered_at}
     devices = AppleDevice.objects.using(using).filter(pk__in=pushed_at)
     connection = connections[using]
     quote = connection.ops.quote_name
     statement = f"""
-        UPDATE {quote(AppleDevice._meta.db_table)} SET throttle_score = %s, last_pushed_at = %s
+        UPDATE {quote(AppleDevice._meta.db_table)}
+        SET throttle_score = %s, last_pushed_at = %s, last_apns_id = %s
         WHERE id = %s
     """  # noqa: S608
     rows = [
         (
             score_after_push(score, last_pushed_at=last, pushed_at=pushed_at[pk], passes=passes),
             connection.ops.adapt_datetimefield_value(pushed_at[pk]),
+            told[pk].push_id[:MOST_ID_LENGTH],
             pk,
         )
         for pk, score, last, passes in devices.annotate(passes=Count("registrations")).values_list(

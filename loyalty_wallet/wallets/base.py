@@ -77,6 +77,8 @@ class PushTarget:
     gone_since: datetime | None = None
     """From when on the push service has known that the token is dead."""
     reason: str = ""
+    push_id: str = ""
+    """By which the push service knows the push."""
 
 
 @dataclass(slots=True, eq=False)

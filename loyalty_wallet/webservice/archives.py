@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..exceptions import MisconfiguredError
 from ..models import WalletPass
 from ..registry import get_wallets
 from ..wallets.apple import AppleWallet
+from ..wallets.apple.pkpass import bundle
 
 
 def read_version(wallet_pass: WalletPass) -> WalletPass:
@@ -33,3 +36,12 @@ def archive_of(wallet_pass: WalletPass) -> bytes:
         authentication_token=wallet_pass.authentication_token,
         program_key=wallet_pass.program_key,
     )
+
+
+def bundle_of(passes: Iterable[WalletPass]) -> bytes:
+    """Return several passes as one `.pkpasses` file, which Safari adds with one tap.
+
+    To be served as `application/vnd.apple.pkpasses`. Raises ValueError for none, or more than the
+    ten that Apple takes; otherwise as `archive_of`.
+    """
+    return bundle([archive_of(wallet_pass) for wallet_pass in passes])

@@ -66,6 +66,7 @@ class TestDelivering:
         assert phone.pushed_tag == after.change_tag
         assert phone.last_pushed_at is not None
         assert phone.news_since is not None
+        assert len(AppleDevice.objects.get().last_apns_id) == 36
 
     def test_a_card_without_devices_is_a_success_without_a_push(
         self, apns: ApnsEmulator, right_cards: MakeCards
@@ -283,6 +284,39 @@ class TestAnswers:
         report = sync_wallet_passes()
 
         assert [(row.code, row.attempts) for row in report.failures] == [("push_refused", 1)]
+
+    def test_too_many_pushes_to_one_device_are_left_to_the_next_run(
+        self, apns: ApnsEmulator, right_cards: MakeCards
+    ) -> None:
+        """429 for a token is never tried in a loop, and is not forgotten either."""
+        (card,) = right_cards(1)
+        (phone,) = register(card)
+        apns.fail(phone.device.push_token, "too_many_requests")
+        card.record("earn", points=5)
+
+        assert sync_wallet_passes().failed_card_ids == (card.key,)
+        assert len(apns.pushes) == 1
+        apns.heal()
+
+        assert sync_wallet_passes().status == "succeeded"
+        assert len(apns.pushes) == 2
+
+    @pytest.mark.parametrize("fault", ["reset_stream", "reset_connection", "hang"])
+    def test_a_broken_connection_is_for_the_ladder(
+        self, apns: ApnsEmulator, right_cards: MakeCards, fault: str
+    ) -> None:
+        """The same run tries again, over a connection that works."""
+        (card,) = right_cards(1)
+        (phone,) = register(card)
+        apns.fail(phone.device.push_token, fault, times=1)
+        card.record("earn", points=5)
+
+        report = sync_wallet_passes()
+
+        assert report.status == "succeeded"
+        assert report.wallets["apple"]["attempts"] == 2
+        phone.refresh_from_db()
+        assert phone.pushed_tag == iphone_pass(card).change_tag
 
     def test_apple_down_does_not_hold_up_google(
         self, apns: ApnsEmulator, google: GoogleEmulator, right_cards: MakeCards

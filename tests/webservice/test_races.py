@@ -17,15 +17,15 @@ TIMES = 15
 # One pass, a device that several requests register and unregister at once, and tags that several
 # workers draw at once. What each request answered, and what is left, is printed.
 CROWD = f"""
-import django, json
+import django, json, time
 django.setup()
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from django.core.management import call_command
 from django.db import connections, transaction
 from loyalty_wallet.models import AppleDevice, ApplePassType, AppleRegistration, WalletPass
-from loyalty_wallet.sync.publishing import draw_change_tag
+from loyalty_wallet.sync.publishing import draw_change_tag, ensure_counters
 from loyalty_wallet.webservice import registrations
 
 TYPE = "pass.com.example.race"
@@ -55,8 +55,28 @@ def come_and_go(number, turn):
     registrations.unregister("device", row, TYPE)
 
 def draw(number, turn):
+    ensure_counters([TYPE], "default")
     with transaction.atomic():
         return draw_change_tag(TYPE, "default")
+
+drawn = Event()
+
+def draw_first():
+    with transaction.atomic():
+        tag = draw_change_tag(TYPE, "default")
+        drawn.set()
+        time.sleep(0.3)
+        ended = time.monotonic()
+    connections.close_all()
+    return tag, ended
+
+def draw_second():
+    drawn.wait()
+    with transaction.atomic():
+        tag = draw_change_tag(TYPE, "default")
+        begun = time.monotonic()
+    connections.close_all()
+    return tag, begun
 
 registered = Counter(together(register))
 left = [AppleDevice.objects.count(), AppleRegistration.objects.count()]
@@ -65,7 +85,11 @@ registrations.unregister("device", row, TYPE)
 gone = [AppleDevice.objects.count(), AppleRegistration.objects.count()]
 row.refresh_from_db()
 tags = together(draw)
-print(json.dumps([registered, left, gone, row.presence, len(set(tags)), max(tags)]))
+with ThreadPoolExecutor(2) as pool:
+    one, other = pool.submit(draw_first), pool.submit(draw_second)
+    (first, ended), (second, begun) = one.result(), other.result()
+in_order = [second - first, begun > ended]
+print(json.dumps([registered, left, gone, row.presence, len(set(tags)), max(tags), in_order]))
 row.delete()
 ApplePassType.objects.filter(identifier=TYPE).delete()
 """
@@ -86,7 +110,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_nothing_is_doubled_and_nothing_fails(database_url: str) -> None:
-    """One device, one registration, first come first served; no tag is drawn twice."""
+    """One device, one registration, first come first served; no tag is drawn twice.
+
+    Nor is one drawn while the one before it may still be rolled back or hidden: what is listed
+    under a tag holds everything below it.
+    """
     done = subprocess.run(
         [sys.executable, "-c", CROWD],
         cwd=ROOT,
@@ -97,9 +125,10 @@ def test_nothing_is_doubled_and_nothing_fails(database_url: str) -> None:
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    registered, left, gone, presence, tags, highest = json.loads(done.stdout)
+    registered, left, gone, presence, tags, highest, in_order = json.loads(done.stdout)
     assert registered == {"new": 1, "known": THREADS * TIMES - 1}
     assert left == [1, 1]
     assert gone == [0, 0]
     assert presence == "removed"
     assert tags == highest == THREADS * TIMES
+    assert in_order == [1, True]

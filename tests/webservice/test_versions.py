@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -68,6 +70,20 @@ def test_a_pass_that_goes_meanwhile_is_an_unknown_one(
     unknown = client.fetch()
     assert (answer.status_code, answer.content) == (unknown.status_code, unknown.content)
     assert answer.status_code == 401
+
+
+def test_several_passes_at_once(
+    url: str, right_cards: Callable[[int], list[LoyaltyCard]], authority: Authority
+) -> None:
+    """One `.pkpasses` file with whole, signed passes, as Safari takes it."""
+    passes = [iphone_pass(card) for card in right_cards(3)]
+    with zipfile.ZipFile(BytesIO(archives.bundle_of(passes))) as opened:
+        contents = [
+            open_pass(opened.read(name), authority.root.certificate) for name in opened.namelist()
+        ]
+    assert [content["serialNumber"] for content in contents] == [row.remote_id for row in passes]
+    with pytest.raises(ValueError, match="1 to 10"):
+        archives.bundle_of([])
 
 
 def test_what_could_not_be_signed_has_not_been_fetched(

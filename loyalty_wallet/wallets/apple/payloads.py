@@ -59,10 +59,11 @@ def store_card(  # noqa: PLR0913
     team_identifier: str,
     web_service_url: str,
     locations: Sequence[Mapping[str, Any]] = (),
+    change_message: bool = True,
 ) -> Payload:
     """Return the pass.json of `card`, but for its authentication token.
 
-    Raises InvalidCardError, naming the field.
+    With `change_message` one field says on the lock screen that it has changed. Raises InvalidCardError, naming the field.
     """
     if not _SERIAL_NUMBER.fullmatch(serial_number):
         raise InvalidCardError(f"serialNumber: {serial_number!r} is not [A-Za-z0-9._~-]+.")
@@ -78,7 +79,7 @@ def store_card(  # noqa: PLR0913
         "webServiceURL": web_service_url,
         "sharingProhibited": True,
         "voided": not card.is_active,
-        "storeCard": _fields(card),
+        "storeCard": _fields(card) if change_message else _silenced(_fields(card)),
         **_colors(program.background_color),
     }
     if card.barcode:
@@ -114,6 +115,16 @@ def _fields(card: Card) -> dict[str, list[Field]]:
         "secondaryFields": secondary,
         "auxiliaryFields": auxiliary,
         "backFields": [field for field in back if field["value"]],
+    }
+
+
+def _silenced(groups: dict[str, list[Field]]) -> dict[str, list[Field]]:
+    return {
+        group: [
+            {name: value for name, value in field.items() if name != "changeMessage"}
+            for field in fields
+        ]
+        for group, fields in groups.items()
     }
 
 

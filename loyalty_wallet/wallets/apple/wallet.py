@@ -50,6 +50,7 @@ class AppleWallet(Wallet):
     `wwdr_certificate` the intermediate that issued it. Each is a path, the content, or a callable
     that returns one of these. `web_service_url` is where phones find our web service, without the
     `/v1` that they append. `images` is a folder of images, one folder per program below it.
+    With `change_messages` a phone says on its lock screen when the points, or stamps, have changed.
 
     Pushes are authenticated by the certificate, or by a key of the team's (`push_key`, a `.p8`
     file, with `push_key_id`). `apns_ca` trusts one authority in place of the system's: it is for
@@ -81,6 +82,7 @@ class AppleWallet(Wallet):
         wwdr_certificate: Source | None = None,
         images: str | None = None,
         locations: Sequence[Mapping[str, Any]] = (),
+        change_messages: bool = True,
         apns_url: str = APNS_URL,
         apns_ca: str | None = None,
         push_key: Source | None = None,
@@ -124,6 +126,7 @@ class AppleWallet(Wallet):
         )
         self.images = Images(images)
         self.locations = tuple(locations)
+        self.change_messages = change_messages
         self._apns_url = apns_url
         self._apns_ca = apns_ca
         self._push_type = push_type
@@ -149,6 +152,7 @@ class AppleWallet(Wallet):
                 team_identifier=self.team_identifier,
                 web_service_url=self.web_service_url,
                 locations=self.locations,
+                change_message=self.change_messages,
             ),
             "template": self.images.template_for(card.program.key).digest,
         }
@@ -277,6 +281,7 @@ class AppleSession(Session):
         target.answer = reply.answer
         target.gone_since = reply.gone_since
         target.reason = reply.reason
+        target.push_id = reply.apns_id
         target.answered_at = datetime.now(UTC)
 
     async def _push(self, push_token: str, permit: Permit) -> PushReply:

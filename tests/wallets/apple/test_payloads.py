@@ -94,6 +94,18 @@ class TestStoreCard:
         payload = rendered(replace(CARD, program=replace(CLUB, points_label=label)))
         assert payload["storeCard"]["headerFields"][0]["changeMessage"] == message
 
+    @pytest.mark.parametrize("kind", list(ProgramKind))
+    def test_or_none_does(self, kind: ProgramKind) -> None:
+        """A shop may have its cards change without a word; all else stays as it is."""
+        speaking = rendered(card({"kind": kind}))
+        silent = rendered(card({"kind": kind}), change_message=False)
+        assert "changeMessage" not in str(silent)
+        header = speaking["storeCard"]["headerFields"][0]
+        assert silent["storeCard"]["headerFields"][0] == {
+            name: value for name, value in header.items() if name != "changeMessage"
+        }
+        assert {**silent, "storeCard": None} == {**speaking, "storeCard": None}
+
     def test_a_closed_card_is_voided(self) -> None:
         """It greys out on the phone; Apple has no other way to take a pass back."""
         assert rendered()["voided"] is False
