@@ -30,14 +30,17 @@ _REDIS_VISIBILITY_SECONDS = 3600
 
 def check_endpoints(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """W003: a wallet talks to this machine, or tells phones to."""
+    here: dict[str, list[str]] = {}
+    for alias, name, value in _options():
+        if name.endswith("_url") and isinstance(value, str) and _is_here(value):
+            here.setdefault(alias, []).append(name)
     return [
         checks.Warning(
-            f"Wallet {alias!r}: {name} leads to this machine.",
-            hint="Remove it to talk to the provider itself, or name a host that phones can reach.",
+            f"Wallet {alias!r} uses URLs of this machine: {', '.join(names)}.",
+            hint="Remove those of an emulator; for the others name the host that phones can reach.",
             id="loyalty_wallet.W003",
         )
-        for alias, name, value in _options()
-        if name.endswith("_url") and isinstance(value, str) and _is_here(value)
+        for alias, names in here.items()
     ]
 
 

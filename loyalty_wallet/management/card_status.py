@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -120,7 +121,7 @@ def _word(verdict: Verdict) -> str:
 
 
 def _table(truth: Truth) -> Table:
-    table = Table("", _("field"), _("should show"), _("was delivered"))
+    table = Table("", _("field"), _("should show"), _("was delivered"), box=SIMPLE_HEAD)
     for item in truth.fields:
         if item.label or item.differs:
             table.add_row(*_cells(item), style="bold red" if item.differs else "")

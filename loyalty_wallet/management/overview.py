@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -80,7 +81,7 @@ def _headline(status: Status) -> str:
 
 def _wallets(status: Status) -> Table:
     """Return a column for each wallet: there are few of them, and much to say of each."""
-    table = Table("", *(wallet.alias for wallet in status.wallets))
+    table = Table("", *(wallet.alias for wallet in status.wallets), box=SIMPLE_HEAD)
     names = (
         _("configured"),
         _("reachable"),

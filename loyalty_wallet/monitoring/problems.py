@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ..sync.alerts import MOST_INTERVALS
 from ..sync.notices import REMEDIES, describe_alert
 
 if TYPE_CHECKING:
+    from ..models import WalletProbe
     from .status import Status, WalletStatus
 
 
@@ -24,6 +26,9 @@ class Level(StrEnum):
     DEGRADED = "degraded"
     DOWN = "down"
 
+
+PROBES_COUNT_FOR = timedelta(hours=1)
+"""What was found longer ago may have been mended since."""
 
 _UNPUBLISHED = ("draft", "rejected", "under_review")
 _WORST_FIRST = list(reversed(Level))
@@ -46,6 +51,8 @@ def find_problems(status: Status) -> list[Problem]:
     found = [*_of_everything(status), *_of_runs(status)]
     for wallet in status.wallets:
         found += _of_wallet(wallet)
+        if wallet.probe is not None and status.now - wallet.probe.checked_at <= PROBES_COUNT_FOR:
+            found += _of_probe(wallet, wallet.probe)
     return sorted(found, key=lambda problem: _WORST_FIRST.index(problem.level))
 
 
@@ -146,12 +153,10 @@ def _of_wallet(wallet: WalletStatus) -> Iterator[Problem]:
             text=_("%(wallet)s: the last run gave up, the provider was down.") % {"wallet": alias},
             remedy=_("Wait: the next run tries again."),
         )
-    yield from _of_probe(wallet)
 
 
-def _of_probe(wallet: WalletStatus) -> Iterator[Problem]:
-    probe = wallet.probe
-    if probe is None or not wallet.is_usable:
+def _of_probe(wallet: WalletStatus, probe: WalletProbe) -> Iterator[Problem]:
+    if not wallet.is_usable:
         return
     if probe.is_reachable is False:
         yield Problem(

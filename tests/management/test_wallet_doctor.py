@@ -26,6 +26,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, WalletPass
+from loyalty_wallet.monitoring.doctor.setup import judge_options
 from loyalty_wallet.schedule import TASK, install_schedule
 from loyalty_wallet.sources import LoyaltyCardSource
 from loyalty_wallet.wallets.google.wallet import API_URL
@@ -143,10 +144,11 @@ def test_for_people(configure: Configure, google: GoogleEmulator) -> None:
         call_command("wallet_doctor", stdout=stdout)
     lines = stdout.getvalue().splitlines()
     assert error.value.code == 1
-    [number] = [i for i, line in enumerate(lines) if "/srv/missing.json" in line]
+    number = next(i for i, line in enumerate(lines) if "/srv/missing.json" in line)
     assert lines[number].startswith("✗ ")
     assert lines[number + 1].startswith("  → ")
-    assert "things are wrong. The network was not asked: add --online" in lines[-1]
+    assert "things are wrong. The network was not asked: add --online" in lines[-3]
+    assert lines[-2:] == [f"Begin with: {lines[number][2:]}", lines[number + 1]]
     assert google.requests == []
 
 
@@ -196,6 +198,26 @@ def test_web_service_that_is_not_mounted(
     assert "/passes/v1/" in bad["apple_web_service"]["text"]
     configure_apple(web_service_url="https://shop.example.com/wallet/apple")
     assert "apple_web_service" not in examine()[1]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options", "codes"),
+    [
+        ("sqlite", {}, ["sqlite_mode"]),
+        ("sqlite", {"transaction_mode": "IMMEDIATE"}, []),
+        ("mysql", {}, []),  # Django's own default is the right one
+        ("mysql", {"isolation_level": "repeatable read"}, ["isolation_level"]),
+        ("mysql", {"isolation_level": None}, ["isolation_level"]),
+        ("postgresql", {}, []),
+    ],
+)
+def test_database_in_which_workers_get_in_each_others_way(
+    vendor: str, options: dict[str, Any], codes: list[str]
+) -> None:
+    """Each with the entry of DATABASES that mends it."""
+    found = list(judge_options(vendor, options))
+    assert [finding.code for finding in found] == codes
+    assert all("DATABASES" in finding.fix for finding in found)
 
 
 def test_card_that_cannot_be_read(

@@ -301,3 +301,25 @@ def test_reads_tables_only(
     with CaptureQueriesContext(connection) as many:
         read_status()
     assert len(many) == len(few) <= 12
+
+
+def test_old_probe_says_nothing_any_more(configure: Configure) -> None:
+    """An outage that somebody looked at yesterday is not one of today."""
+    before = timezone.now() - timedelta(minutes=61)
+    WalletProbe.objects.create(wallet="google", checked_at=before, is_reachable=False)
+    status = read_status()
+    assert status.level == Level.OK
+    assert status.wallets[0].probe is not None
+
+
+@pytest.mark.parametrize("publishing", ["under_review", "draft", "rejected"])
+def test_program_that_is_not_approved(configure: Configure, publishing: str) -> None:
+    """Customers cannot add its cards, and complain elsewhere first."""
+    WalletProbe.objects.create(
+        wallet="google",
+        checked_at=timezone.now(),
+        is_reachable=True,
+        is_authorised=True,
+        publishing=publishing,
+    )
+    assert codes(read_status()) == ["not_published"]

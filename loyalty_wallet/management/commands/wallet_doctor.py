@@ -46,11 +46,11 @@ class Command(BaseCommand):
             content = {"is_well": not bad, "findings": [asdict(finding) for finding in found]}
             self.stdout.write(json.dumps(content, indent=2))
         else:
-            self._print(found, len(bad), is_online=options["online"])
+            self._print(found, bad, is_online=options["online"])
         if bad:
             sys.exit(SOMETHING_WRONG)
 
-    def _print(self, found: list[Finding], bad: int, *, is_online: bool) -> None:
+    def _print(self, found: list[Finding], bad: list[Finding], *, is_online: bool) -> None:
         console = console_for(self.stdout)
         for finding in found:
             mark, style = _MARKS[finding.grade]
@@ -59,11 +59,17 @@ class Command(BaseCommand):
             if finding.fix:
                 console.print(Text(f"  → {finding.fix}"))
         if bad:
-            verdict = ngettext("%(count)d thing is wrong.", "%(count)d things are wrong.", bad) % {
-                "count": bad
-            }
+            verdict = ngettext(
+                "%(count)d thing is wrong.", "%(count)d things are wrong.", len(bad)
+            ) % {"count": len(bad)}
         else:
             verdict = _("Nothing is wrong.")
         if not is_online:
             verdict += " " + _("The network was not asked: add --online for that.")
         console.print(Text(verdict, style="bold red" if bad else "bold green"))
+        # Warnings come first where one looks first; what keeps cards wrong is more urgent.
+        worst = next((finding for finding in bad if finding.grade is Grade.ERROR), None)
+        if worst is not None and len(bad) > 1:
+            console.print(Text(_("Begin with: %(text)s") % {"text": worst.text}, style="bold"))
+            if worst.fix:
+                console.print(Text(f"  → {worst.fix}"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.core import checks
 from django.db import Error as DatabaseFailure
@@ -71,6 +72,28 @@ def examine_database() -> Iterator[Finding]:
         grade=Grade.GOOD,
         text=_("The database (%(vendor)s) has our tables.") % {"vendor": connection.vendor},
     )
+    yield from judge_options(connection.vendor, connection.settings_dict.get("OPTIONS") or {})
+
+
+def judge_options(vendor: str, options: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look whether workers beside each other would be in each other's way."""
+    mode = str(options.get("transaction_mode") or "DEFERRED").upper()
+    isolation = str(options.get("isolation_level", "read committed")).lower()
+    if vendor == "sqlite" and mode == "DEFERRED":
+        yield Finding(
+            code="sqlite_mode",
+            grade=Grade.WARNING,
+            text=_("SQLite begins transactions too late: two writers fail with 'locked'."),
+            fix="DATABASES: 'OPTIONS': {'transaction_mode': 'IMMEDIATE', 'timeout': 20}",
+        )
+    if vendor == "mysql" and isolation != "read committed":
+        yield Finding(
+            code="isolation_level",
+            grade=Grade.WARNING,
+            text=_("Transactions are isolated as %(level)s: workers lock each other's rows.")
+            % {"level": isolation},
+            fix="DATABASES: 'OPTIONS': {'isolation_level': 'read committed'}",
+        )
 
 
 def examine_cards() -> Iterator[Finding]:
