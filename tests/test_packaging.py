@@ -91,7 +91,16 @@ def test_metadata_names_python_extras_and_requirements(metadata: Message) -> Non
     assert metadata["Version"] == __version__
     assert metadata["Requires-Python"] == ">=3.11"
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"celery", "dev", "emulator", "mysql", "postgres", "prometheus", "redis"}
+    assert extras == {
+        "barcodes",
+        "celery",
+        "dev",
+        "emulator",
+        "mysql",
+        "postgres",
+        "prometheus",
+        "redis",
+    }
     always = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert any(line.startswith("django") for line in map(str.lower, always))
     assert not [line for line in always if "celery" in line.lower()]
