@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ..cards import Card, Program
 from ..exceptions import DeliveryError, RateLimitedError, UnauthorizedError
+from .remote import RemotePage
 
 Payload = Mapping[str, Any]
 
@@ -109,24 +110,6 @@ class PassUpdate:
     published_at: float = 0.0
     """Since when phones can fetch it, by the monotonic clock: an older push does not speak of it."""
     answer: PassAnswer = field(default_factory=PassAnswer, compare=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemotePass:
-    """A pass as the provider has it, as far as it was asked for."""
-
-    remote_id: str
-    payload: Payload
-    has_users: bool | None = None
-    """Whether somebody has the pass in a wallet; None when the provider does not say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemotePage:
-    """One page of a program's passes; `next_token` is empty on the last one."""
-
-    passes: Sequence[RemotePass]
-    next_token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,7 +169,9 @@ class TestAnswers:
 
         assert report.status == "succeeded"
         assert AppleRegistration.objects.count() == AppleDevice.objects.count() == 0
-        assert iphone_pass(card).presence == WalletPass.Presence.REMOVED
+        gone = iphone_pass(card)
+        assert gone.presence == WalletPass.Presence.REMOVED
+        assert gone.presence_source == WalletPass.PresenceSource.ANSWER
 
     def test_a_device_that_came_back_since_keeps_its_registration(
         self, apns: ApnsEmulator, right_cards: MakeCards

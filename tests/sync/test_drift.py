@@ -290,6 +290,16 @@ class TestTrouble:
         assert command("--program", "none")[0] == 2
         assert not WalletAudit.objects.exists()
 
+    def test_a_provider_that_lists_nothing(
+        self, cards: MakeCards, configure_apple: Callable[..., None]
+    ) -> None:
+        """Apple's phones keep their passes to themselves: left out, or refused by name."""
+        cards(1)
+        configure_apple()
+        with pytest.raises(SelectionError, match="does not tell"):
+            audit(wallet="apple")
+        assert [row.wallet for row in audit_wallets()] == ["google"]
+
     def test_nothing_to_audit(self, settings: Any, db: None) -> None:
         """A project without a wallet that can be listed is told so."""
         settings.LOYALTY_WALLET = {"WALLETS": {}}

@@ -109,7 +109,10 @@ class TestPhone:
         phone.add(archive)
         assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
         assert phone.remove(iphone_pass(card).remote_id) == 200
-        assert iphone_pass(card).presence == WalletPass.Presence.REMOVED
+        gone = iphone_pass(card)
+        assert gone.presence == WalletPass.Presence.REMOVED
+        assert gone.presence_source == WalletPass.PresenceSource.REGISTRATION
+        assert gone.presence_at is not None
         assert AppleDevice.objects.count() == 0
         change(card)
         assert apns.pushes == []

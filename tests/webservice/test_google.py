@@ -213,21 +213,18 @@ class TestRefusals:
             assert post(url, json.dumps(vector["payload"]).encode()).status_code == 400
         assert not GoogleCallback.objects.exists()
 
-    @pytest.mark.parametrize(
-        ("body", "status"),
-        [
-            (b"", 400),
-            (b"{", 400),
-            (b"[]", 400),
-            (b'{"signedMessage": "{}"}', 400),
-            (b'{"signedMessage": "[' + b"[" * 8000 + b'"}', 400),
-            (b"\x00\xff", 400),
-            (b" " * 16_385, 413),
-        ],
-    )
-    def test_nonsense(self, url: str, body: bytes, status: int) -> None:
+    def test_nonsense(self, url: str) -> None:
         """Whatever is sent is refused in order."""
-        assert post(url, body).status_code == status
+        for body in (
+            b"",
+            b"{",
+            b"[]",
+            b'{"signedMessage": "{}"}',
+            b'{"signedMessage": "[' + b"[" * 8000 + b'"}',
+            b"\x00\xff",
+        ):
+            assert post(url, body).status_code == 400, body[:30]
+        assert post(url, b" " * 16_385).status_code == 413
 
     def test_other_methods(self, url: str) -> None:
         """Only POST means anything here."""
@@ -247,7 +244,7 @@ class TestRefusals:
 
 
 class TestKeysOutOfReach:
-    @pytest.mark.parametrize("action", ["hang", "status", "html", "drip"])
+    @pytest.mark.parametrize("action", ["hang", "status"])
     def test_google_is_asked_to_come_again(
         self,
         google: GoogleEmulator,

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...exceptions import DeliveryError, NotFoundError, RateLimitedError
-from ...wallets.base import RemotePage, Session, Wallet
+from ...wallets.base import Session, Wallet
+from ...wallets.remote import RemotePage
 from ..limits import RateLimiter
 from ..retry import RetryPolicy
 from ..threads import DeliveryThread

@@ -11,11 +11,10 @@ from ..base import (
     Payload,
     Permit,
     ProgramUpdate,
-    RemotePage,
-    RemotePass,
     Session,
     canonical_json,
 )
+from ..remote import RemotePage, RemotePass
 from .answers import AlreadyExistsError
 from .client import CLASSES, OBJECTS, Attempt, GoogleClient
 from .payloads import OBJECT_FIELDS

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from loyalty_wallet.exceptions import UnavailableError
-from loyalty_wallet.wallets.base import RemotePage
 from loyalty_wallet.wallets.google.answers import read_page
 from loyalty_wallet.wallets.google.dialect import differing_fields
 from loyalty_wallet.wallets.google.payloads import loyalty_object
+from loyalty_wallet.wallets.remote import RemotePage
 from tests.wallets.cards import BARE_CARD, CARD
 from tests.wallets.google.conftest import Bench, permit
 
