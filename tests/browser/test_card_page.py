@@ -213,6 +213,13 @@ def test_link_that_does_not_work_says_so_in_words(page: OpenPage, card: LoyaltyC
     assert window.serious_violations() == []
 
 
+def test_card_is_legible_in_high_contrast(page: OpenPage, card: LoyaltyCard) -> None:
+    """The system's own colours must not meet the program's."""
+    window = page(card.get_card_url(), size="phone", forced_colors="active")
+    window.shoot("card-high-contrast")
+    expect(window.page.get_by_text("Ada Adler").first).to_have_css("color", "rgb(255, 255, 255)")
+
+
 def test_page_needs_no_script(page: OpenPage, card: LoyaltyCard) -> None:
     """With JavaScript off everything is there; the focus is plain to see."""
     window = page(card.get_card_url(), java_script_enabled=False, size="phone")
