@@ -10,9 +10,16 @@ from typing import TextIO
 
 from django.core.management.base import OutputWrapper
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from ..models import WalletPass
+from ..models import WalletAudit, WalletPass
 from ..sync.orders import Progress as SyncProgress
 
 OnProgress = Callable[[SyncProgress], None]
@@ -24,14 +31,7 @@ def show_progress(stderr: TextIO | OutputWrapper) -> Iterator[OnProgress | None]
     if not stderr.isatty():
         yield None
         return
-    bar = Progress(
-        TextColumn("[bold]Syncing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-        console=Console(file=sys.stderr),
-    )
+    bar = _bar("Syncing")
     with bar, _logging_above(bar):
         task = bar.add_task("", total=None, detail="")
 
@@ -47,6 +47,46 @@ def show_progress(stderr: TextIO | OutputWrapper) -> Iterator[OnProgress | None]
             bar.update(task, completed=progress.done, detail=", ".join(details))
 
         yield update
+
+
+@contextmanager
+def show_audit_progress(
+    stderr: TextIO | OutputWrapper,
+) -> Iterator[Callable[[WalletAudit], None] | None]:
+    """Yield what an audit should call with itself; None when nobody watches a terminal."""
+    if not stderr.isatty():
+        yield None
+        return
+    bar = _bar("Auditing")
+    with bar, _logging_above(bar):
+        tasks: dict[int, TaskID] = {}
+
+        def update(audit: WalletAudit) -> None:
+            counts = audit.counts
+            if audit.pk not in tasks:
+                passes = WalletPass.objects.filter(wallet=audit.wallet, synced_at__isnull=False)
+                if audit.program_key:
+                    passes = passes.filter(program_key=audit.program_key)
+                tasks[audit.pk] = bar.add_task("", total=passes.count(), detail="")
+            details = [
+                f"[yellow]{counts[name]:,} {name}[/yellow]"
+                for name in ("missing", "different", "unknown")
+                if counts[name]
+            ]
+            bar.update(tasks[audit.pk], completed=counts["objects"], detail=", ".join(details))
+
+        yield update
+
+
+def _bar(title: str) -> Progress:
+    return Progress(
+        TextColumn(f"[bold]{title}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        console=Console(file=sys.stderr),
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -355,6 +356,17 @@ class TestDoors:
         assert report["counts"]["fixed"] == 1
         assert report["findings"][0]["remote_id"] == first.google_object_id
         assert pass_of(first).is_due
+
+    def test_progress(
+        self, cards: MakeCards, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever waits at a terminal sees how far it is."""
+        cards(2)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        assert command()[0] == 0
+        shown = capsys.readouterr().err
+        assert "Auditing" in shown
+        assert "2/2" in shown
 
     def test_task(self, google: GoogleEmulator, cards: MakeCards) -> None:
         """The weekly task reports; what its beat entry says decides whether it also mends."""

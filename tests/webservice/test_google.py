@@ -244,7 +244,7 @@ class TestRefusals:
 
 
 class TestKeysOutOfReach:
-    @pytest.mark.parametrize("action", ["hang", "status"])
+    @pytest.mark.parametrize("action", ["hang", "drip"])
     def test_google_is_asked_to_come_again(
         self,
         google: GoogleEmulator,

@@ -4,7 +4,6 @@ import csv
 import json
 import signal
 import sys
-import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +25,7 @@ from ...sync import (
 from ..arguments import add_arguments, line_to_go_on, selection_of
 from ..outlook import print_outlook
 from ..progress import show_progress
+from ..stopping import stop_like_ctrl_c
 from ..summary import print_summary
 
 SOME_FAILED = 1
@@ -103,7 +103,7 @@ class Command(BaseCommand):
 
     def _sync(self, selection: Selection, options: dict[str, Any]) -> SyncReport:
         failures_file = _writable(options["failures"])
-        _stop_like_ctrl_c(signal.SIGTERM)
+        stop_like_ctrl_c(signal.SIGTERM)
         wants_progress = not options["no_progress"] and options["verbosity"] > 0
         bar = show_progress(self.stderr) if wants_progress else nullcontext()
         opened: list[SyncRun] = []
@@ -196,12 +196,6 @@ class Command(BaseCommand):
 
     def _print_json(self, report: SyncReport) -> None:
         self.stdout.write(json.dumps(report.as_dict(), indent=2))
-
-
-def _stop_like_ctrl_c(signal_number: signal.Signals) -> None:
-    """Let a polite kill finish and record what was begun."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal_number, signal.default_int_handler)
 
 
 def _writable(name: str | None) -> Path | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -10,6 +12,8 @@ from ...exceptions import SelectionError
 from ...models import WalletAudit
 from ...sync.drift import audit_wallets, report_of
 from ..audit_summary import print_audit
+from ..progress import show_audit_progress
+from ..stopping import stop_like_ctrl_c
 
 DIFFERS = 1
 USAGE = 2
@@ -35,10 +39,16 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the audits as JSON on stdout")
 
     def handle(self, **options: Any) -> None:
+        stop_like_ctrl_c(signal.SIGTERM)
+        bar = show_audit_progress(self.stderr) if options["verbosity"] else nullcontext()
         try:
-            audits = audit_wallets(
-                wallet=options["wallet"], program=options["program"], fix=options["fix"]
-            )
+            with bar as on_progress:
+                audits = audit_wallets(
+                    wallet=options["wallet"],
+                    program=options["program"],
+                    fix=options["fix"],
+                    on_progress=on_progress,
+                )
         except SelectionError as error:
             raise CommandError(str(error), returncode=USAGE) from error
         except ImproperlyConfigured as error:
