@@ -23,6 +23,7 @@ from .failpoints import failpoint
 from .jobs import Job, JobOutcome
 from .presence import note_answers
 from .receipts import record_pushes
+from .transactions import in_transaction
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -41,38 +42,39 @@ class Ledger:
 
     def record(self, alias: str, jobs: Sequence[Job]) -> Counter[str]:
         """Write the jobs of one wallet; return their counts. Jobs whose lease is lost are dropped."""
-        with transaction.atomic(using=self._using):
-            ours = self._still_ours(jobs)
-            self._forget_what_is_uncertain(ours)
-            groups: dict[JobOutcome, list[Job]] = defaultdict(list)
-            for job in ours:
-                groups[job.outcome or JobOutcome.RELEASED].append(job)
-            sent = groups[JobOutcome.CREATED] + groups[JobOutcome.UPDATED]
-            self._write_delivered([job for job in sent if not job.is_published])
-            self._write_unchanged(
-                [job for job in sent if job.is_published]
-                + groups[JobOutcome.UNCHANGED]
-                + groups[JobOutcome.SKIPPED]
-            )
-            self._write_failed(groups[JobOutcome.FAILED], JobOutcome.FAILED)
-            self._write_failed(groups[JobOutcome.DEFERRED], JobOutcome.DEFERRED)
-            self._release(groups[JobOutcome.RELEASED])
-            record_pushes(ours, self._using)
-            note_answers(ours, self._using)
-            counts = Counter(
-                str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted
-            )
-            requests = sum(job.requests for job in ours)
-            if counts or requests:
-                counts["attempts"] = sum(job.attempts for job in ours)
-                counts["requests"] = requests
-                self._write_batch(alias, counts)
-            failpoint("during_commit")
+        ours, counts = in_transaction(lambda: self._write(alias, jobs))
         for job in ours:
             job.is_recorded = True
         for job in jobs:
             job.lease.pks.discard(job.row.pk)
         return counts
+
+    def _write(self, alias: str, jobs: Sequence[Job]) -> tuple[list[Job], Counter[str]]:
+        ours = self._still_ours(jobs)
+        self._forget_what_is_uncertain(ours)
+        groups: dict[JobOutcome, list[Job]] = defaultdict(list)
+        for job in ours:
+            groups[job.outcome or JobOutcome.RELEASED].append(job)
+        sent = groups[JobOutcome.CREATED] + groups[JobOutcome.UPDATED]
+        self._write_delivered([job for job in sent if not job.is_published])
+        self._write_unchanged(
+            [job for job in sent if job.is_published]
+            + groups[JobOutcome.UNCHANGED]
+            + groups[JobOutcome.SKIPPED]
+        )
+        self._write_failed(groups[JobOutcome.FAILED], JobOutcome.FAILED)
+        self._write_failed(groups[JobOutcome.DEFERRED], JobOutcome.DEFERRED)
+        self._release(groups[JobOutcome.RELEASED])
+        record_pushes(ours, self._using)
+        note_answers(ours, self._using)
+        counts = Counter(str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted)
+        requests = sum(job.requests for job in ours)
+        if counts or requests:
+            counts["attempts"] = sum(job.attempts for job in ours)
+            counts["requests"] = requests
+            self._write_batch(alias, counts)
+        failpoint("during_commit")
+        return ours, counts
 
     def defer(self, alias: str, scope: Q, *, reason: str) -> Counter[str]:
         """Put due passes that nobody has claimed on record as deferred; return their count.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db import connections, router, transaction
+from django.db import connections, router
 from django.db.models import F
 from django.utils import timezone
 
@@ -20,6 +20,7 @@ from ..models import ApplePassType, AppleRegistration, WalletPass
 from ..wallets.base import PushTarget, Wallet
 from .jobs import Job, JobOutcome
 from .throttle import MOST_FOR_ONE_PUSH, count_passes, is_bearable
+from .transactions import in_transaction
 
 
 def publish(jobs: Iterable[Job], wallet: Wallet, *, is_urgent: bool = False) -> None:
@@ -34,10 +35,14 @@ def publish(jobs: Iterable[Job], wallet: Wallet, *, is_urgent: bool = False) -> 
         return
     using = router.db_for_write(WalletPass)
     ensure_counters({job.update.program.remote_id for job in rendered if job.update}, using)
-    with transaction.atomic(using=using):
-        _write_versions([job for job in rendered if job.update and job.update.is_changed], using)
-        limits = {job.row.pk: _limit(job, wallet, is_urgent=is_urgent) for job in rendered}
-        targets = _untold_devices(limits, using)
+    changed = [job for job in rendered if job.update and job.update.is_changed]
+    limits = {job.row.pk: _limit(job, wallet, is_urgent=is_urgent) for job in rendered}
+
+    def write() -> dict[int, list[PushTarget]]:
+        _write_versions(changed, using)
+        return _untold_devices(limits, using)
+
+    targets = in_transaction(write)
     published_at = time.monotonic()
     for job in rendered:
         if job.update is None or job.outcome is JobOutcome.RELEASED:

@@ -11,10 +11,10 @@ from django.utils import timezone
 from ..exceptions import DeliveryError, ForgedCallbackError
 from ..models import GoogleCallback, WalletPass
 from ..registry import get_wallets
+from ..sync.transactions import in_transaction
 from ..wallets.google import GoogleWallet
 from ..wallets.google.callbacks import Callback, Event, claimed_issuer
 from ..wallets.google.payloads import MANY_HOLDERS
-from .transactions import in_transaction
 
 _PLAIN_NONCE = re.compile(r"[0-9A-Za-z-]{1,64}")
 

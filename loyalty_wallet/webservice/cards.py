@@ -23,6 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from .. import adding
 from ..exceptions import AddToWalletError, DeliveryError, LinkError
+from ..sync.transactions import CROWDED
 from ..wallets.apple.pkpass import CONTENT_TYPE
 from .archives import archive_of
 from .buttons import buttons_for
@@ -30,7 +31,6 @@ from .codes import qr_code
 from .faces import drawn_faces
 from .limits import is_within_limit
 from .phones import Phone, is_ahead_of_time, is_robot, phone_of
-from .transactions import CROWDED
 
 logger = logging.getLogger("loyalty_wallet.webservice")
 

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
+from ..sync.transactions import CROWDED
 from .bodies import BodyError
-from .transactions import CROWDED
 
 logger = logging.getLogger("loyalty_wallet.webservice")
 

@@ -12,8 +12,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from ..models import AppleDevice, ApplePassType, AppleRegistration, WalletPass
+from ..sync.transactions import in_transaction
 from .bodies import BodyError
-from .transactions import in_transaction
 
 MOST_DEVICES = 100
 """That may hold one pass: a customer has a phone and a watch, a thief of a token has a script."""

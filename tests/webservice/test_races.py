@@ -24,7 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 from django.core.management import call_command
 from django.db import connections, transaction
+from django.db.models import F
 from loyalty_wallet.models import AppleDevice, ApplePassType, AppleRegistration, WalletPass
+from loyalty_wallet.sync.transactions import in_transaction
 from loyalty_wallet.sync.publishing import draw_change_tag, ensure_counters
 from loyalty_wallet.webservice import registrations
 
@@ -32,7 +34,7 @@ TYPE = "pass.com.example.race"
 call_command("migrate", "loyalty_wallet", verbosity=0)
 AppleDevice.objects.filter(pass_type_identifier=TYPE).delete()
 ApplePassType.objects.filter(identifier=TYPE).delete()
-WalletPass.objects.filter(card_key="race").delete()
+WalletPass.objects.all().delete()
 row = WalletPass.objects.create(card_key="race", wallet="apple", remote_id="race")
 barrier = Barrier({THREADS})
 
@@ -84,13 +86,27 @@ together(come_and_go)
 registrations.unregister("device", row, TYPE)
 gone = [AppleDevice.objects.count(), AppleRegistration.objects.count()]
 row.refresh_from_db()
+other = WalletPass.objects.create(card_key="race 2", wallet="apple", remote_id="race2")
+
+def cross(pks):
+    def work():
+        for pk in pks:
+            WalletPass.objects.filter(pk=pk).update(takeovers=F("takeovers") + 1)
+            time.sleep(0.1)
+    for _ in range(2):
+        in_transaction(work)
+    connections.close_all()
+
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(cross, [(row.pk, other.pk), (other.pk, row.pk)]))
+crossed = list(WalletPass.objects.order_by("pk").values_list("takeovers", flat=True))
 tags = together(draw)
 with ThreadPoolExecutor(2) as pool:
     one, other = pool.submit(draw_first), pool.submit(draw_second)
     (first, ended), (second, begun) = one.result(), other.result()
 in_order = [second - first, begun > ended]
-print(json.dumps([registered, left, gone, row.presence, len(set(tags)), max(tags), in_order]))
-row.delete()
+print(json.dumps([registered, left, gone, row.presence, len(set(tags)), max(tags), in_order, crossed]))
+WalletPass.objects.all().delete()
 ApplePassType.objects.filter(identifier=TYPE).delete()
 """
 
@@ -113,7 +129,7 @@ def test_nothing_is_doubled_and_nothing_fails(database_url: str) -> None:
     """One device, one registration, first come first served; no tag is drawn twice.
 
     Nor is one drawn while the one before it may still be rolled back or hidden: what is listed
-    under a tag holds everything below it.
+    under a tag holds everything below it. Transactions that wait for each other are begun again.
     """
     done = subprocess.run(
         [sys.executable, "-c", CROWD],
@@ -125,10 +141,11 @@ def test_nothing_is_doubled_and_nothing_fails(database_url: str) -> None:
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    registered, left, gone, presence, tags, highest, in_order = json.loads(done.stdout)
+    registered, left, gone, presence, tags, highest, in_order, crossed = json.loads(done.stdout)
     assert registered == {"new": 1, "known": THREADS * TIMES - 1}
     assert left == [1, 1]
     assert gone == [0, 0]
     assert presence == "removed"
     assert tags == highest == THREADS * TIMES
     assert in_order == [1, True]
+    assert crossed == [4, 4]

@@ -1,5 +1,7 @@
-"""Transactions of phones and providers, which come in crowds: a deadlock is not their fault, nor is
-a row that another request inserts or deletes between our look and our write.
+"""Transactions that meet others on their way: workers, tills, and phones, which come in crowds.
+
+A deadlock is nobody's fault, nor is a row that another inserts or deletes between our look and our
+write.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import TypeVar
 
 from django.db import IntegrityError, OperationalError, router, transaction
 
-from ..models import AppleRegistration
+from ..models import WalletPass
 
 TRIES = 10
 MOST_PAUSE_SECONDS = 0.05
@@ -24,9 +26,9 @@ R = TypeVar("R")
 def in_transaction(work: Callable[[], R]) -> R:
     """Do some work in a transaction, again from its beginning when the database asks for that.
 
-    Raises one of `CROWDED` when it still fails after a few tries.
+    The work must not mind: what it leaves in memory is made anew. Raises one of `CROWDED` when it still fails after a few tries.
     """
-    using = router.db_for_write(AppleRegistration)
+    using = router.db_for_write(WalletPass)
     tries_left = TRIES
     while True:
         tries_left -= 1
