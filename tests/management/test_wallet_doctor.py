@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -388,3 +389,42 @@ def test_limiter_in_redis(configure: Configure, redis_server: Server) -> None:
     """Redis answers: all machines share it."""
     configure(RATE_LIMIT_REDIS_URL=redis_server.url)
     assert "redis" in good("--online")
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        '{"client_email": "a@b.example", "token_uri": "https://x.example", "private_key": "planted"}',
+        "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----",
+        f"planted{'x' * 300}",
+        lambda: (_ for _ in ()).throw(RuntimeError("planted")),
+    ],
+    ids=["key that is none", "pem", "long", "callable"],
+)
+def test_secrets_are_shown_by_no_command(
+    configure: Configure,
+    configure_apple: ConfigureApple,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    credentials: Any,
+) -> None:
+    """However a key is wrong, and whatever is asked, it is neither printed nor logged."""
+    configure(credentials=credentials, STATUS_TOKEN="planted-token", issuer_id="1")
+    configure_apple(
+        private_key="-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----",
+        private_key_password="planted",
+    )
+    output = StringIO()
+    for command in (
+        ("wallet_doctor",),
+        ("wallet_doctor", "--online", "--json"),
+        ("wallet_status",),
+        ("wallet_status", "--json"),
+        ("wallet_status", "--check"),
+    ):
+        with contextlib.suppress(SystemExit):
+            call_command(*command, stdout=output, stderr=output)
+    printed = capsys.readouterr()
+    assert "E003" in output.getvalue() or "wrong" in output.getvalue()
+    for text in (output.getvalue(), caplog.text, printed.out, printed.err):
+        assert "planted" not in text

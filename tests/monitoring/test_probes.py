@@ -5,17 +5,21 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 
 import pytest
+from django.conf import settings as django_settings
 from django.utils import timezone
+from pytest_django import Settings
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.emulator.apple import ApnsEmulator, Authority
 from loyalty_wallet.emulator.google.faults import Endpoint
 from loyalty_wallet.models import LoyaltyCard, WalletProbe
 from loyalty_wallet.monitoring.probes import run_probes
+from loyalty_wallet.wallets.base import ProbeResult, Wallet
+from loyalty_wallet.wallets.google import GoogleWallet
 from tests.phonefront import PASS_TYPE, TEAM
 from tests.shopfront import Configure
 
@@ -218,3 +222,31 @@ def test_message_is_redacted(configure: Configure, google: GoogleEmulator) -> No
     assert probe.code == "forbidden"
     assert "planted" not in probe.message
     assert email not in probe.message
+
+
+class BrokenWallet(GoogleWallet):
+    async def probe(self, program_ids: Collection[str]) -> ProbeResult:
+        raise RuntimeError("planted-secret")
+
+
+class SilentWallet(GoogleWallet):
+    probe = Wallet.probe
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        (BrokenWallet, (None, None, "unknown", "bug")),
+        (SilentWallet, (None, None, "unknown", "")),
+    ],
+)
+def test_wallet_of_somebody_elses(
+    configure: Configure, settings: Settings, backend: type[Wallet], expected: Verdict
+) -> None:
+    """One that cannot be probed is unknown; one that breaks says so, and not with what."""
+    wallets = django_settings.LOYALTY_WALLET["WALLETS"]
+    entry = {**wallets["google"], "BACKEND": f"{__name__}.{backend.__name__}"}
+    settings.LOYALTY_WALLET = {"WALLETS": {"google": entry}}
+    probe = run_probes()["google"]
+    assert verdict(probe) == expected
+    assert "planted" not in probe.message

@@ -15,6 +15,7 @@ from loyalty_wallet.emulator.apple import ApnsEmulator, Authority
 from loyalty_wallet.emulator.apple.push_faults import ANSWERS
 from loyalty_wallet.exceptions import (
     MisconfiguredError,
+    NetworkError,
     RateLimitedError,
     UnavailableError,
 )
@@ -27,6 +28,34 @@ from .conftest import PASS_TYPE, TEAM
 from .pushing import TOKEN, opened, push, push_many, run
 
 Use = Callable[[ApnsClient], Awaitable[Any]]
+
+
+class TestPing:
+    def test_a_ping_pushes_nothing(self, apns: ApnsEmulator, options: dict[str, Any]) -> None:
+        """A round trip over the connection; the pushes that follow use the same one."""
+
+        async def work() -> None:
+            async with opened(options) as client:
+                await client.ping()
+                assert apns.pushes == []
+                await client.push(TOKEN)
+                await client.ping()
+
+        run(work())
+        assert apns.connections_made == 1
+
+    def test_a_connection_that_is_not_to_be_had(
+        self, apns: ApnsEmulator, options: dict[str, Any]
+    ) -> None:
+        """Nobody waits for a pong from where nobody is."""
+        apns.stop()
+
+        async def work() -> None:
+            async with opened(options) as client:
+                await client.ping()
+
+        with pytest.raises(NetworkError):
+            run(work())
 
 
 class TestRequest:
