@@ -84,7 +84,7 @@ def test_hook_runs_before_the_request_is_handled(google: GoogleEmulator, shop: C
     assert shop.get_object().json()["accountName"] == "Ada"
     ((entry, thread),) = seen
     assert entry is google.requests[-1]
-    assert thread.startswith("emulator-hook")
+    assert thread.startswith("emulator-aside")
 
 
 def test_hook_may_block(google: GoogleEmulator, shop: Client) -> None:
