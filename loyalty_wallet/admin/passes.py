@@ -37,7 +37,6 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
             None,
             {
                 "fields": (
-                    "status",
                     "card",
                     "wallet",
                     "program_key",
@@ -53,7 +52,7 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
                     "due",
                     "delivered",
                     "priority",
-                    "is_forced",
+                    "forced",
                     "desired_revision",
                     "synced_revision",
                     "failing_runs",
@@ -64,9 +63,9 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
         ),
     )
     readonly_fields = (
-        "status",
         "card",
         "due",
+        "forced",
         "delivered",
         "last_failure",
         "last_run_link",
@@ -105,6 +104,11 @@ class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
     @admin.display(description=_("due since"))
     def due(self, row: WalletPass) -> SafeString | str:
         return when(row.due_at)
+
+    @admin.display(description=_("sent even if unchanged"))
+    def forced(self, row: WalletPass) -> str:
+        # In words: a red cross for "no" would look like trouble.
+        return str(_("yes") if row.is_forced else _("no"))
 
     @admin.display(description=_("delivered"))
     def delivered(self, row: WalletPass) -> SafeString | str:

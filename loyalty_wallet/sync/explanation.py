@@ -103,7 +103,7 @@ def _last_delivery(row: WalletPass) -> Iterator[str]:
     if row.synced_at is None:
         yield _("Nothing was ever delivered.")
     else:
-        yield _("The phone keeps what it was given on %(moment)s.") % {
+        yield _("What it was given on %(moment)s stays on the phone.") % {
             "moment": when(row.synced_at)
         }
 
@@ -135,18 +135,15 @@ def _wrong(truth: Truth) -> str:
         return _("The phone may be wrong.")
     match (truth.is_certain, due_at is not None):
         case (True, True):
-            text = _("The phone is wrong since %(moment)s: %(fields)s.")
+            text = _("Since %(moment)s the phone is wrong. What differs: %(fields)s.")
         case (True, False):
-            text = _("The phone is wrong: %(fields)s.")
+            text = _("The phone is wrong. What differs: %(fields)s.")
         case (_, True):
             text = _(
-                "The phone is probably wrong since %(moment)s. From what was last confirmed "
-                "differs: %(fields)s."
+                "Since %(moment)s the phone is probably wrong. Not as last confirmed: %(fields)s."
             )
         case _:
-            text = _(
-                "The phone is probably wrong. From what was last confirmed differs: %(fields)s."
-            )
+            text = _("The phone is probably wrong. Not as last confirmed: %(fields)s.")
     return text % values
 
 
@@ -268,8 +265,8 @@ def _devices(truth: Truth, devices: Sequence[Device]) -> Iterator[str]:
         fetched = max(filter(None, (device.last_fetched_at for device in devices)), default=None)
         if fetched is not None and truth.is_on_record:
             yield ngettext(
-                "Its device has this version, last fetched on %(moment)s.",
-                "All %(count)d devices have this version, last fetched on %(moment)s.",
+                "Its device fetched on %(moment)s and has this version.",
+                "The last of its %(count)d devices fetched on %(moment)s, and all have this version.",
                 total,
             ) % {"count": total, "moment": when(fetched)}
         return

@@ -58,8 +58,7 @@ def test_a_changed_card_that_nobody_has_come_to(card: LoyaltyCard) -> None:
     card.record("earn", points=5)
     assert_says(
         pass_of(card),
-        "The phone is wrong since",
-        ": Points.",
+        "the phone is wrong. What differs: Points.",
         "No worker has come to it since; the next run sends it.",
     )
 
@@ -87,8 +86,7 @@ def test_a_card_whose_last_attempt_failed(google: GoogleEmulator, card: LoyaltyC
     failure = SyncFailure.objects.get()
     assert_says(
         pass_of(card),
-        "The phone is probably wrong since",
-        "From what was last confirmed differs: Points.",
+        "the phone is probably wrong. Not as last confirmed: Points.",
         "The last attempt, on",
         f"failed (rejected): {failure.message}",
         "Correct the card or program data",
@@ -158,7 +156,9 @@ def test_a_wallet_that_was_stopped(card: LoyaltyCard, configure: Configure) -> N
 def test_a_change_behind_our_back(card: LoyaltyCard) -> None:
     """Not due, and yet wrong."""
     LoyaltyCard.objects.update(points_balance=3)
-    assert_says(pass_of(card), "The phone is wrong: Points.", "changed behind our back")
+    assert_says(
+        pass_of(card), "The phone is wrong. What differs: Points.", "changed behind our back"
+    )
 
 
 def test_a_card_that_is_marked_without_a_change(card: LoyaltyCard) -> None:
@@ -177,7 +177,7 @@ def test_a_card_that_cannot_be_shown(card: LoyaltyCard) -> None:
 def test_wallets_to_which_nothing_is_sent(card: LoyaltyCard, configure: Configure) -> None:
     """A program that left, a wallet that is not there, a card that is gone, wrong settings."""
     LoyaltyProgram.objects.update(google_wallet="")
-    assert_says(pass_of(card), "program does not name this wallet", "The phone keeps what")
+    assert_says(pass_of(card), "program does not name this wallet", "stays on the phone.")
     row = pass_of(card)
     row.wallet = "elsewhere"
     assert_says(row, "no wallet “elsewhere” is configured here")
@@ -236,7 +236,7 @@ class TestIPhones:
         """It is right, and known to be."""
         register(card)
         AppleRegistration.objects.update(last_fetched_at=timezone.now())
-        assert_says(iphone_pass(card), "The phone is right", "Its device has this version")
+        assert_says(iphone_pass(card), "The phone is right", "and has this version.")
 
 
 def test_an_explanation_takes_few_queries(google: GoogleEmulator, right_cards: MakeCards) -> None:
