@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -60,7 +61,10 @@ class ProgramAdmin(StyledAdmin, ResyncAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         programs: QuerySet[Any] = super().get_queryset(request)
-        counted: QuerySet[Any] = programs.annotate(card_count=Count("cards"))
+        # Counted program by program, along an index: a join would group all cards first.
+        cards = LoyaltyCard.objects.filter(program=OuterRef("pk")).order_by().values("program")
+        count = Subquery(cards.annotate(count=Count("pk")).values("count"))
+        counted: QuerySet[Any] = programs.annotate(card_count=Coalesce(count, 0))
         return counted
 
     @admin.display(description=gettext_lazy("wallets"))
@@ -98,6 +102,7 @@ class CardAdmin(StyledAdmin, ResyncAdmin):
     search_fields = ("card_number", "holder_name")
     ordering = ("-pk",)
     show_full_result_count = False
+    list_per_page = 50
     readonly_fields = ("points_balance", "stamps", "created_at", "updated_at")
 
     def card_keys(self, queryset: QuerySet[Any]) -> Iterable[str]:

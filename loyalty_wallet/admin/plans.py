@@ -68,7 +68,7 @@ class Plan:
 
     @cached_property
     def estimates(self) -> list[Estimate]:
-        return estimate(self.keys)
+        return estimate(self.keys, self.passes)
 
     @cached_property
     def way(self) -> Way:

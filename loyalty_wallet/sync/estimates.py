@@ -6,7 +6,7 @@ Only so many passes are compared: what lies beyond is given as a range, never gu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count
@@ -70,9 +70,18 @@ class Estimate:
         return None if self.requests_per_second is None else requests / self.requests_per_second
 
 
-def estimate(card_keys: Sequence[str], *, most_compared: int = MOST_COMPARED) -> list[Estimate]:
-    """Return what the passes of these cards cost, by configured wallet."""
-    counts = count_passes(card_keys)
+def estimate(
+    card_keys: Sequence[str],
+    counts: Mapping[str, int] | None = None,
+    *,
+    most_compared: int = MOST_COMPARED,
+) -> list[Estimate]:
+    """Return what the passes of these cards cost, by configured wallet.
+
+    `counts` is what `count_passes` has returned, where the caller has asked already.
+    """
+    if counts is None:
+        counts = count_passes(card_keys)
     rows: dict[str, list[ClaimedPass]] = {alias: [] for alias in counts}
     left = most_compared
     for chunk in in_chunks(card_keys):

@@ -133,3 +133,11 @@ def test_page_needs_few_queries(
     boss.get(page_url(model, pk))
     with django_assert_max_num_queries(most):
         assert boss.get(page_url(model, pk)).status_code == 200
+
+
+def test_only_passes_in_trouble_can_be_sorted(boss: Client, configure: Configure) -> None:
+    """No index sorts all passes by when they were due, and 100,000 are too many without one."""
+    _fill(2)
+    url = list_url("walletpass")
+    assert "sortable" not in boss.get(url).content.decode()
+    assert "sortable" in boss.get(f"{url}?status=failing").content.decode()

@@ -18,8 +18,9 @@ MakeCards = Callable[[int], list[LoyaltyCard]]
 pytestmark = pytest.mark.django_db
 
 
-def estimate_of(cards: list[LoyaltyCard], **options: int) -> dict[str, Estimate]:
-    return {row.alias: row for row in estimate([card.key for card in cards], **options)}
+def estimate_of(cards: list[LoyaltyCard], most_compared: int = 500) -> dict[str, Estimate]:
+    keys = [card.key for card in cards]
+    return {row.alias: row for row in estimate(keys, most_compared=most_compared)}
 
 
 def test_it_is_what_the_run_needs(google: GoogleEmulator, right_cards: MakeCards) -> None:
