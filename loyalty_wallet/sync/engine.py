@@ -24,7 +24,7 @@ from .failpoints import failpoint
 from .intake import Intake
 from .jobs import Job, JobOutcome
 from .ledger import Ledger
-from .orders import Orders, Progress
+from .orders import STOPPING, Orders, Progress
 from .rendering import Renderer
 from .shares import Share
 from .telling import tell_of_failures
@@ -180,11 +180,8 @@ class Engine:
 
     def _advance(self) -> bool:
         """Move everything on that can move; return False when the selection is drained."""
-        if time.monotonic() - self._started > self._most_seconds and not self.is_stopped:
-            logger.warning("The run reached its time limit of %.0f s.", self._most_seconds)
-            self.stop()
+        self._look_for_the_end()
         self._beat()
-        self._look_for_cancellation()
         has_fed = False
         for share in self.shares:
             if self._intake.wants_more(share):
@@ -274,13 +271,18 @@ class Engine:
             logger.error("Another process has taken the run over; this one stops.")
             self.stop()
 
-    def _look_for_cancellation(self) -> None:
+    def _look_for_the_end(self) -> None:
         now = time.monotonic()
+        if now - self._started > self._most_seconds and not self.is_stopped:
+            logger.warning("The run reached its time limit of %.0f s.", self._most_seconds)
+            self.stop()
+        if self._orders.is_told_to_stop and not self.is_stopped:
+            logger.warning(STOPPING)
+            self.stop()
         if self._run is None or self.is_cancelled or now - self._last_look < LOOK_SECONDS:
             return
         self._last_look = now
-        told = SyncRun.objects.filter(pk=self._run.pk, cancel_requested_at__isnull=False)
-        if told.exists():
+        if SyncRun.objects.filter(pk=self._run.pk, cancel_requested_at__isnull=False).exists():
             logger.warning("The run was told to stop: what was begun is finished and recorded.")
             self.is_cancelled = True
             self.stop()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+
+STOPPING = "Stopping: what was begun is finished and recorded; once more stops at once."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +31,9 @@ class Orders:
     """In real time: its requests are booked before those of runs."""
     stop_on: type[BaseException] = KeyboardInterrupt
     """Besides Ctrl-C: the first one ends the run in order, a second one at once."""
+    stop: threading.Event | None = None
+    """Once it is set, the run ends in order."""
+
+    @property
+    def is_told_to_stop(self) -> bool:
+        return self.stop is not None and self.stop.is_set()

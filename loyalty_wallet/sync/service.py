@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,6 +47,7 @@ def sync_wallet_passes(  # noqa: PLR0913
     run: SyncRun | None = None,
     audits: bool = False,
     stop_on: type[BaseException] = KeyboardInterrupt,
+    stop: threading.Event | None = None,
     on_open: Callable[[SyncRun], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SyncReport:
@@ -55,7 +57,7 @@ def sync_wallet_passes(  # noqa: PLR0913
     `limit` caps the passes, `max_seconds` the time in which new cards are begun, `max_attempts`
     the attempts of a card. `force` sends what is unchanged, `notify` lets Google tell customers.
     `run` is a queued run to carry out: its own selection, trigger and options hold. `on_open` is
-    called with the run when everything to do is marked. The first KeyboardInterrupt or `stop_on` ends the
+    called with the run when everything to do is marked. The first KeyboardInterrupt or `stop_on`, or `stop` once it is set, ends the
     run in order, a second one at once. With `audits` the run also compares the next part of all
     passes.
 
@@ -85,6 +87,7 @@ def sync_wallet_passes(  # noqa: PLR0913
         max_seconds=max_seconds,
         max_attempts=max_attempts,
         stop_on=stop_on,
+        stop=stop,
     )
     # Before the run is opened: misspelt settings must not leave one behind.
     wallets = selection.wallets
@@ -93,7 +96,7 @@ def sync_wallet_passes(  # noqa: PLR0913
         try:
             opened = OpenRun.begin(run, is_full=selection.is_full)
         except RunActiveError as error:
-            if time.monotonic() >= patient_until:
+            if time.monotonic() >= patient_until or orders.is_told_to_stop:
                 return _skipped(run, error)
             time.sleep(WAIT_SECONDS)
         else:

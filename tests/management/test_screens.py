@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from rich.console import Console
 
 from loyalty_wallet.emulator import GoogleEmulator
@@ -21,6 +22,7 @@ from loyalty_wallet.management.arguments import line_to_go_on
 from loyalty_wallet.management.commands.sync_wallet_passes import Command
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, SyncRun, WalletPass
 from loyalty_wallet.sync import Selection
+from loyalty_wallet.sync.runs import OpenRun
 from tests.phonefront import register
 from tests.shopfront import Configure, balance_at
 
@@ -278,6 +280,44 @@ def test_a_second_ctrl_c_stops_at_once_and_hides_nothing(
     assert SyncRun.objects.get(pk=run_id).status == "interrupted"
     assert WalletPass.objects.due().count() == 1
     assert time.monotonic() - began < 8
+
+
+def test_ctrl_c_within_sqlite_is_still_ctrl_c(
+    right_cards: MakeCards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite makes a database error of an interrupt that meets a function of its own."""
+    if connection.vendor != "sqlite":
+        pytest.skip("Other databases call no Python.")
+
+    def press_twice(**_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        connection.ensure_connection()
+        connection.connection.create_function(
+            "press", 0, lambda: os.kill(os.getpid(), signal.SIGINT)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT press()")
+
+    monkeypatch.setattr(f"{Command.__module__}.sync_wallet_passes", press_twice)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(CommandError, match="Stopped before anything was sent") as ended:
+        call_command("sync_wallet_passes", stdout=io.StringIO(), stderr=io.StringIO())
+    assert ended.value.returncode == 5
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_while_waiting_for_another_run(right_cards: MakeCards) -> None:
+    """Nothing was begun, so nothing is left to go on with; and no card is said to be fine."""
+    right_cards(1)
+    OpenRun.begin(SyncRun(), is_full=True)
+    stdout = io.StringIO()
+    with (
+        interrupted(0.3),
+        pytest.raises(CommandError, match="Stopped while it waited") as ended,
+    ):
+        call_command("sync_wallet_passes", "--wait", stdout=stdout, stderr=io.StringIO())
+    assert ended.value.returncode == 5
+    assert stdout.getvalue() == ""
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
-from loyalty_wallet.models import LoyaltyCard, SyncRun, WalletPass
+from loyalty_wallet.models import LoyaltyCard, SyncAlert, SyncRun, WalletPass
 from loyalty_wallet.monitoring.probes import run_probes
 from loyalty_wallet.sync import sync_wallet_passes
 from tests.phonefront import apns, authority, configure_apple, iphone_pass, register
@@ -130,6 +130,18 @@ def test_check_without_a_database_is_unknown(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith("WALLET UNKNOWN - OperationalError")
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_check_settles_the_alarms(right_cards: MakeCards) -> None:
+    """Where cron calls it, nobody else notices that no run ends any more."""
+    (card,) = right_cards(1)
+    let_it_be_down(card)
+    run("--check")
+    codes = SyncAlert.objects.open().values_list("code", flat=True)
+    assert set(codes) == {"no_recent_success", "oldest_due"}
+    sync_wallet_passes()
+    run("--check")
+    assert not SyncAlert.objects.open().exists()
 
 
 def test_check_takes_no_card(configure: Configure) -> None:

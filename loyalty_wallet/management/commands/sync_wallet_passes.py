@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseFailure
 
 from ...conf import get_conf
 from ...exceptions import SelectionError
@@ -25,7 +25,7 @@ from ...sync import (
 from ..arguments import add_arguments, line_to_go_on, selection_of
 from ..outlook import print_outlook
 from ..progress import show_progress
-from ..stopping import stop_like_ctrl_c
+from ..stopping import listening
 from ..summary import print_summary
 
 SOME_FAILED = 1
@@ -103,30 +103,38 @@ class Command(BaseCommand):
 
     def _sync(self, selection: Selection, options: dict[str, Any]) -> SyncReport:
         failures_file = _writable(options["failures"])
-        stop_like_ctrl_c(signal.SIGTERM)
         wants_progress = not options["no_progress"] and options["verbosity"] > 0
         bar = show_progress(self.stderr) if wants_progress else nullcontext()
         opened: list[SyncRun] = []
-        try:
-            with bar as on_progress:
-                report = sync_wallet_passes(
-                    trigger=SyncRun.Trigger.COMMAND,
-                    selection=selection,
-                    limit=options["limit"],
-                    force=options["force"],
-                    notify=options["notify"],
-                    max_seconds=options["max_seconds"],
-                    wait=options["wait"],
-                    on_open=opened.append,
-                    on_progress=on_progress,
-                )
-        except KeyboardInterrupt as interrupt:
-            raise StoppedAtOnceError(opened[0] if opened else None) from interrupt
+        with listening() as interrupts:
+            try:
+                with bar as on_progress:
+                    report = sync_wallet_passes(
+                        trigger=SyncRun.Trigger.COMMAND,
+                        selection=selection,
+                        limit=options["limit"],
+                        force=options["force"],
+                        notify=options["notify"],
+                        max_seconds=options["max_seconds"],
+                        wait=options["wait"],
+                        stop=interrupts.stop,
+                        on_open=opened.append,
+                        on_progress=on_progress,
+                    )
+            except (KeyboardInterrupt, DatabaseFailure) as error:
+                # SQLite makes an error of its own of a Ctrl-C that meets one of its functions.
+                if interrupts.is_urgent or isinstance(error, KeyboardInterrupt):
+                    raise StoppedAtOnceError(opened[0] if opened else None) from error
+                raise
+        if report.status == SyncRun.Status.SKIPPED and interrupts.count:
+            raise CommandError(
+                "Stopped while it waited: nothing was done.", returncode=STOPPED_EARLY
+            )
         if failures_file is not None:
             _write_failures(failures_file, report)
         if options["json"]:
             self._print_json(report)
-        elif options["verbosity"]:
+        elif options["verbosity"] and report.status != SyncRun.Status.SKIPPED:
             line = line_to_go_on(selection, notify=options["notify"])
             print_summary(report, self.stdout, line_to_go_on=line)
         return report

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ...exceptions import SelectionError
 from ...monitoring.as_json import status_as_dict
 from ...monitoring.problems import Level
 from ...monitoring.status import read_status
+from ...sync.alerts import check_alarms
 from ...sync.lookup import find_card_keys
 from ..card_status import card_as_dict, look_at_card, print_card
 from ..overview import nagios_line, print_status
@@ -60,6 +63,9 @@ class Command(BaseCommand):
         if card is not None:
             raise CommandError("--check is about everything: it takes no card.", returncode=UNKNOWN)
         try:
+            # Where cron calls this, it is the one who sees that no run ends any more.
+            with suppress(ImproperlyConfigured):
+                check_alarms()
             status = read_status()
         except Exception as error:
             self.stdout.write(f"WALLET UNKNOWN - {type(error).__name__}: no status to be had")
