@@ -42,7 +42,7 @@ def nagios_line(status: Status) -> str:
     oldest = round(status.oldest_seconds or 0)
     figures = (
         f"due={status.due} failing={status.failing} set_aside={status.set_aside} "
-        f"oldest={oldest}s;;{status.oldest_allowed_seconds:.0f}"
+        f"oldest={oldest}s;{status.oldest_allowed_seconds:.0f}"
     )
     # A bar or a line break would end the text.
     plain = " ".join(reasons.replace("|", "/").split())

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
@@ -142,6 +143,18 @@ def test_check_settles_the_alarms(right_cards: MakeCards) -> None:
     sync_wallet_passes()
     run("--check")
     assert not SyncAlert.objects.open().exists()
+
+
+def test_without_tables_it_says_what_to_run(configure: Configure) -> None:
+    """A database that cannot be read is no traceback."""
+
+    def refuse(*args: Any) -> NoReturn:
+        raise OperationalError("no such table")
+
+    with connection.execute_wrapper(refuse):
+        status, output = run()
+    assert status == 3
+    assert "manage.py wallet_doctor" in output
 
 
 def test_check_takes_no_card(configure: Configure) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseFailure
 
 from ...exceptions import SelectionError
 from ...monitoring.as_json import status_as_dict
@@ -50,14 +51,24 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["check"]:
             self._check(options["card"])
-        elif options["card"] is not None:
-            self._show_card(options["card"], as_json=options["json"])
-        else:
-            status = read_status()
-            if options["json"]:
-                self._write_json(status_as_dict(status, is_for_operators=True))
+            return
+        try:
+            if options["card"] is not None:
+                self._show_card(options["card"], as_json=options["json"])
             else:
-                print_status(status, console_for(self.stdout))
+                self._show_everything(as_json=options["json"])
+        except DatabaseFailure as error:
+            raise CommandError(
+                f"The database cannot be read ({type(error).__name__}). Run: manage.py wallet_doctor",
+                returncode=UNKNOWN,
+            ) from error
+
+    def _show_everything(self, *, as_json: bool) -> None:
+        status = read_status()
+        if as_json:
+            self._write_json(status_as_dict(status, is_for_operators=True))
+        else:
+            print_status(status, console_for(self.stdout))
 
     def _check(self, card: str | None) -> None:
         if card is not None:
