@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {
     "demo": "project",
+    "import_apple_passes": "loyalty_wallet",
     "install_wallet_schedule": "loyalty_wallet",
     "prune_sync_runs": "loyalty_wallet",
     "sync_wallet_passes": "loyalty_wallet",
