@@ -111,7 +111,7 @@ class FailureAdmin(ReadOnlyAdmin, SetAsideAdmin):
     def card_keys(self, queryset: QuerySet[Any]) -> Iterable[str]:
         return queryset.values_list("wallet_pass__card_key", flat=True).iterator()
 
-    @admin.action(description=_("Export selected failures as CSV"), permissions=["view"])
+    @admin.action(description=_("Export selected failures as CSV"), permissions=["resync"])
     def export_failures(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase:
         rows = list(queryset.select_related("wallet_pass")[: MOST_ENTRIES + 1])
         note(request, rows, gettext("Exported."), all_of_them=gettext("all failures of a list"))

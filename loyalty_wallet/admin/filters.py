@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -113,7 +113,7 @@ class OpenFailuresFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         if self.value() != "open":
             return None
-        return queryset.filter(Exists(SyncFailure.objects.open().filter(run=OuterRef("pk"))))
+        return queryset.filter(pk__in=SyncFailure.objects.open().order_by().values("run"))
 
 
 class FailureStateFilter(admin.SimpleListFilter):

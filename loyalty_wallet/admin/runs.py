@@ -129,9 +129,10 @@ class RunAdmin(RunColumns, ResyncAdmin):
         return request.user.has_perm(f"{self.opts.app_label}.{codename}")
 
     def has_export_permission(self, request: HttpRequest) -> bool:
-        """A file of failures holds what their list shows."""
+        """A file of failures holds what their list shows, for whoever is to put them right."""
         codename = get_permission_codename("view", SyncFailure._meta)
-        return request.user.has_perm(f"{self.opts.app_label}.{codename}")
+        may_see = request.user.has_perm(f"{self.opts.app_label}.{codename}")
+        return may_see and self.has_resync_permission(request)
 
     @admin.action(
         description=gettext_lazy("Retry the failed cards of the selected runs"),

@@ -14,6 +14,7 @@ from django.utils import timezone
 from loyalty_wallet.admin import exports
 from loyalty_wallet.admin.exports import harmless
 from loyalty_wallet.models import SyncFailure, SyncRun, WalletPass
+from tests.shopfront import Configure
 
 from .pages import ask, list_url
 
@@ -97,10 +98,16 @@ def test_planted_formula_reaches_no_spreadsheet(boss: Client, db: None) -> None:
     assert (row["message"], row["reason"], row["label"]) == ("'=HYPERLINK(0)", "'@x", "'+49 30")
 
 
-def test_export_needs_the_right_to_see_failures(login: Login, db: None) -> None:
-    """Who may see runs but not failures gets no file of them; who may see both does."""
+@pytest.mark.parametrize(
+    "held",
+    [("view_syncfailure",), ("resync_walletpass",), ("view_syncfailure", "resync_walletpass")],
+)
+def test_export_needs_the_right_to_see_failures_and_to_send_again(
+    login: Login, configure: Configure, held: tuple[str, ...]
+) -> None:
+    """A file of failures is for whoever may see them and put them right."""
     run = SyncRun.objects.create(status="partial")
     _failures(run, 1)
-    client = login("view_syncrun", "view_syncfailure")
+    client = login("view_syncrun", *held)
     answer = ask(client, list_url("syncrun"), [run.pk], action="export_failures")
-    assert len(_rows(answer)) == 1
+    assert answer.streaming is (len(held) == 2)

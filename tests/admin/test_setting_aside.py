@@ -175,7 +175,7 @@ def test_nothing_to_do_is_said_without_a_question(
     assert not LogEntry.objects.exists()
 
 
-@pytest.mark.parametrize("action", ["resync_cards", "set_aside", "take_up"])
+@pytest.mark.parametrize("action", ["resync_cards", "set_aside", "take_up", "export_failures"])
 def test_viewer_may_not_act_on_failures(
     login: Login, configure: Configure, db: None, action: str
 ) -> None:
