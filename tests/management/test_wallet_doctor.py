@@ -246,6 +246,18 @@ def test_nothing_runs_the_sync(configure: Configure) -> None:
     assert "schedule" not in examine()[1]
 
 
+def test_nothing_runs_the_sync_and_there_is_no_beat(
+    configure: Configure, settings: Settings
+) -> None:
+    """Without django-celery-beat only cron is left to be named."""
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if name != "django_celery_beat"
+    ]
+    _, bad = examine()
+    assert "install_wallet_schedule" not in bad["schedule"]["fix"]
+    assert "sync_wallet_passes" in bad["schedule"]["fix"]
+
+
 def test_beat_that_has_died(configure: Configure) -> None:
     """The entry is there, and nobody acts on it."""
     install_schedule()

@@ -245,6 +245,16 @@ def test_no_schedule() -> None:
     assert status.interval_seconds == 3600
 
 
+def test_without_celery_beat(settings: Settings) -> None:
+    """It is optional: what it would have told is then simply not known."""
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if name != "django_celery_beat"
+    ]
+    status = read_status()
+    assert (status.schedule.has_beat, status.schedule.is_installed) == (False, False)
+    assert (status.level, status.interval_seconds) == (Level.OK, 3600)
+
+
 def test_hourly_schedule() -> None:
     """The entry tells how often a run is expected and when the next one is."""
     install_schedule()

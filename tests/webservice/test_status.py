@@ -149,6 +149,23 @@ def test_down_is_503(right_cards: MakeCards, configure: Configure) -> None:
     assert answer.json()["backlog"]["oldest_seconds"] == pytest.approx(3 * 3600, abs=60)
 
 
+@pytest.mark.parametrize("mistake", [{"WALETS": {}}, {"WORKERS": "many"}, {"WALLETS": []}])
+def test_settings_that_make_no_sense_are_503(settings: Settings, mistake: dict[str, Any]) -> None:
+    """The token is still known, and a monitor learns that nothing works."""
+    settings.LOYALTY_WALLET = {"STATUS_TOKEN": TOKEN, **mistake}
+    answer = ask()
+    assert (answer.status_code, answer.json()["status"]) == (503, "down")
+    assert answer.json()["problems"][0]["code"] == "settings"
+    assert ask(Authorization="Bearer wrong").status_code == 401
+
+
+@pytest.mark.parametrize("token", [None, 4711, ["x"]])
+def test_token_that_is_none_lets_nobody_in(settings: Settings, token: Any) -> None:
+    """What is no text cannot be brought, and breaks nothing."""
+    settings.LOYALTY_WALLET = {"STATUS_TOKEN": token}
+    assert ask(Authorization="Bearer None").status_code == 401
+
+
 def test_database_that_is_away_is_503(token: None) -> None:
     """Without its database the app can do nothing, and says so instead of breaking."""
 
