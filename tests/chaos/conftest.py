@@ -1,4 +1,4 @@
-"""A world on a private PostgreSQL, with a schema that is made once."""
+"""A world on a private PostgreSQL or MariaDB, with a schema that is made once."""
 
 from __future__ import annotations
 
@@ -6,46 +6,68 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from loyalty_wallet.emulator import GoogleEmulator
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import RedisServer, Server
 
 from .world import World, database
 
 DATABASE = "chaos"
+MARIADB = pytest.mark.parametrize("database_server", ["mariadb_server"], indirect=True)
+BOTH = pytest.mark.parametrize(
+    "database_server", ["postgres_server", "mariadb_server"], indirect=True
+)
+"""The databases that a shop stands on; PostgreSQL where a test does not say."""
+
+
+@pytest.fixture
+def database_server(request: pytest.FixtureRequest) -> Server:
+    server: Server = request.getfixturevalue(getattr(request, "param", "postgres_server"))
+    return server
 
 
 @pytest.fixture(scope="session")
-def postgres_url(postgres_server: PostgresServer, django_db_blocker: DjangoDbBlocker) -> str:
+def prepared() -> dict[str, str]:
+    """The databases that have a schema, by the name of their server."""
+    return {}
+
+
+@pytest.fixture
+def database_url(
+    database_server: Server, prepared: dict[str, str], django_db_blocker: DjangoDbBlocker
+) -> str:
     """A database of its own on the private server, with the schema in it."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {DATABASE}")
-    url = urlsplit(postgres_server.url)._replace(path=f"/{DATABASE}").geturl()
-    with django_db_blocker.unblock(), database(url):
-        call_command("migrate", verbosity=0)
-    return url
+    if database_server.name not in prepared:
+        url = urlsplit(database_server.url)._replace(path=f"/{DATABASE}").geturl()
+        with django_db_blocker.unblock():
+            with database(database_server.url), connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {DATABASE}")
+            with database(url):
+                call_command("migrate", verbosity=0)
+        prepared[database_server.name] = url
+    return prepared[database_server.name]
 
 
 @pytest.fixture
 def world(
-    postgres_url: str,
+    database_url: str,
     redis_server: RedisServer,
     tmp_path: Path,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[World]:
-    """An empty shop on PostgreSQL, with a Redis that forgets what earlier tests left in it."""
+    """An empty shop, with a Redis that forgets what earlier tests left in it."""
     redis_server.start()
     redis_server.restart()
     with (
         GoogleEmulator(requests_per_second=None) as google,
         django_db_blocker.unblock(),
-        database(postgres_url),
+        database(database_url),
     ):
-        world = World(google, tmp_path, database_url=postgres_url, redis_url=redis_server.url)
+        world = World(google, tmp_path, database_url=database_url, redis_url=redis_server.url)
         with world.own_settings:
             try:
                 world.wipe()

@@ -57,9 +57,19 @@ class Worker:
         return self._log.read_text(errors="replace")
 
     @property
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that it has started itself."""
+        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
+    @property
     def report(self) -> dict[str, Any]:
         """The report that the command printed with --json."""
-        report: dict[str, Any] = json.loads(self._output.read_text())
+        report: dict[str, Any] = json.loads(self.output)
         return report
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
@@ -98,6 +108,8 @@ class Failpoint:
         wait_for(lambda: self._marker.exists() and self._marker.read_text())
 
     def release(self) -> None:
+        """Let who waits go on, and nobody wait again."""
+        self._marker.with_name(f"{self._marker.name}.done").touch()
         self._marker.unlink(missing_ok=True)
 
 

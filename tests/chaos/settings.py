@@ -23,6 +23,12 @@ LOYALTY_WALLET = {
     "RETRY_DELAYS": [0.05, 0.1, 0.2],
     **json.loads(os.environ.get("CHAOS_LOYALTY_WALLET", "{}")),
 }
+if visibility_timeout := os.environ.get("CHAOS_VISIBILITY_TIMEOUT"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "visibility_timeout": float(visibility_timeout),
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+    }
 LOYALTY_WALLET["WALLETS"]["google"]["OPTIONS"].update(
     {"timeout_seconds": 2, **json.loads(os.environ.get("CHAOS_WALLET_OPTIONS", "{}"))}
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 
@@ -9,8 +10,9 @@ import pytest
 from django.db import connection
 
 from loyalty_wallet.models import SyncRun
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import RedisServer, Server
 
+from .conftest import BOTH, MARIADB
 from .invariants import check_invariants
 from .processes import Failpoint, HeldRequests, Worker, wait_for
 from .world import HTTP, World
@@ -41,8 +43,24 @@ def catch(world: World) -> Catch:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_process_loses_nothing(world: World, catch: Catch, point: str) -> None:
-    """kill -9: the next run waits for the leases, resumes the same run and completes it."""
+def test_a_killed_child_loses_nothing(world: World, catch: Catch, point: str) -> None:
+    """kill -9 of the pool's child: its message comes back, waits for the leases and resumes the run."""
+    world.send_task("loyalty.sync_wallet_passes")
+    trap, worker = catch(point, start=world.start_celery)
+
+    for child in worker.children:
+        os.kill(child, signal.SIGKILL)
+    trap.release()
+
+    run = wait_for(lambda: SyncRun.objects.exclude(finished_at=None).first())
+    assert (run.status, run.trigger, run.resumes) == ("succeeded", "schedule", 1)
+    check_invariants(world)
+
+
+@MARIADB
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_command_loses_nothing(world: World, catch: Catch, point: str) -> None:
+    """On MariaDB: the next run waits for the leases, resumes the same run and completes it."""
     trap, worker = catch(point)
 
     worker.kill()
@@ -91,16 +109,17 @@ def test_a_killed_redis_changes_nothing(
     check_invariants(world)
 
 
+@BOTH
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_database_leaves_no_half_written_batch(
-    world: World, catch: Catch, postgres_server: PostgresServer, point: str
+    world: World, catch: Catch, database_server: Server, point: str
 ) -> None:
     """The worker heals or says that it could not; the next run brings the rest up to date."""
     trap, worker = catch(point)
 
-    postgres_server.kill()
+    database_server.kill()
     connection.close()
-    postgres_server.start()
+    database_server.start()
     trap.release()
 
     code = worker.wait()

@@ -6,8 +6,9 @@ import pytest
 from django.db import connection
 
 from loyalty_wallet.models import SyncBatch, SyncRun
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import RedisServer, Server
 
+from .conftest import BOTH
 from .invariants import check_invariants, count_completions
 from .processes import HeldRequests, wait_for
 from .world import World
@@ -35,16 +36,17 @@ def test_redis_dies_during_a_scheduled_run(world: World, redis_server: RedisServ
     check_invariants(world)
 
 
-def test_the_database_restarts_during_a_run(world: World, postgres_server: PostgresServer) -> None:
+@BOTH
+def test_the_database_restarts_during_a_run(world: World, database_server: Server) -> None:
     """Case 40: batches are whole or not there; the command says so; the next run heals."""
     world.seed(60)
     world.sell()
     world.google.set_latency(0.2)
     worker = world.start(environment={"CHAOS_WALLET_OPTIONS": '{"concurrency": 4}'})
     wait_for(lambda: SyncBatch.objects.exists())
-    postgres_server.kill()
+    database_server.kill()
     connection.close()
-    postgres_server.start()
+    database_server.start()
 
     code = worker.wait()
     assert code != 0 or world.due() == 0, worker.log

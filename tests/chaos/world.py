@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from django.apps import apps
+from django.core.management.color import no_style
 from django.db import connection, connections
 from django.db.models import F
 from django.test import override_settings
@@ -21,33 +23,22 @@ from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import (
     LoyaltyCard,
     LoyaltyProgram,
-    LoyaltyTransaction,
     SyncBatch,
-    SyncFailure,
     SyncRun,
     SyncState,
-    WalletLimit,
     WalletPass,
-    WalletProgram,
 )
 from loyalty_wallet.sync import sync_wallet_passes, touch
 from project.settings import _database
 
 from .processes import Failpoint, HeldRequests, Worker
 
-TABLES = (
-    LoyaltyTransaction,
-    SyncBatch,
-    SyncFailure,
-    SyncState,
-    WalletLimit,
-    WalletPass,
-    WalletProgram,
-    LoyaltyCard,
-    LoyaltyProgram,
-    SyncRun,
-)
 HTTP = "during_http"
+REQUESTS_PER_SECOND = 40
+"""The limit that all workers share."""
+RETRY_DELAYS = (0.05, 0.1, 0.2)
+SECRET = "planted-4f1c-in-the-settings"
+"""Must be in no output."""
 PATIENT = {
     "CHAOS_LOYALTY_WALLET": json.dumps({"BATCH_SIZE": 5, "LEASE_SECONDS": 40}),
     "CHAOS_WALLET_OPTIONS": json.dumps({"timeout_seconds": 30}),
@@ -92,20 +83,31 @@ class World:
             "GOOGLE_WALLET_ISSUER_ID": options["issuer_id"],
             "GOOGLE_WALLET_CREDENTIALS": options["credentials"],
             "GOOGLE_WALLET_API_URL": options["api_url"],
-            "GOOGLE_WALLET_REQUESTS_PER_SECOND": "1000",
+            "GOOGLE_WALLET_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND),
+            "DJANGO_SECRET_KEY": SECRET,
         }
-        wallet = {
-            "BACKEND": "loyalty_wallet.wallets.google.GoogleWallet",
-            "OPTIONS": {**options, "requests_per_second": None},
-        }
-        self.own_settings = override_settings(LOYALTY_WALLET={"WALLETS": {"google": wallet}})
+        self.own_settings = self._settings(requests_per_second=REQUESTS_PER_SECOND)
+
+    def _settings(self, *, requests_per_second: float | None) -> override_settings:
+        """Make this process a worker, too."""
+        options = {**self.google.wallet_options, "requests_per_second": requests_per_second}
+        wallet = {"BACKEND": "loyalty_wallet.wallets.google.GoogleWallet", "OPTIONS": options}
+        return override_settings(
+            LOYALTY_WALLET={"WALLETS": {"google": wallet}, "RETRY_DELAYS": RETRY_DELAYS}
+        )
 
     # --- The shop -----------------------------------------------------------------------------
 
     def wipe(self) -> None:
         """Begin with an empty shop; the schema stays."""
-        for model in TABLES:
-            model._default_manager.all()._raw_delete(using="default")
+        models = [
+            *apps.get_app_config("loyalty_wallet").get_models(),
+            *apps.get_app_config("django_celery_beat").get_models(),
+        ]
+        tables = [model._meta.db_table for model in models]
+        connection.ops.execute_sql_flush(
+            connection.ops.sql_flush(no_style(), tables, allow_cascade=True)
+        )
 
     def seed(self, cards: int) -> list[LoyaltyCard]:
         """Add cards whose passes are right, and forget how they came to be."""
@@ -119,7 +121,8 @@ class World:
         LoyaltyCard.objects.update(updated_at=timezone.now() - timedelta(days=30))
         made = list(LoyaltyCard.objects.order_by("pk"))
         touch(card.key for card in made)
-        assert sync_wallet_passes().cards["synced"] == cards
+        with self._settings(requests_per_second=None):
+            assert sync_wallet_passes().cards["synced"] == cards
         for model in (SyncBatch, SyncState, SyncRun):
             WalletPass.objects.update(last_run=None)
             model._default_manager.all().delete()
@@ -175,6 +178,11 @@ class World:
         worker = Worker(command, variables, self.new_folder())
         self.workers.append(worker)
         return worker
+
+    def start_beat(self) -> Worker:
+        """Start Celery's scheduler on the table of periodic tasks."""
+        command = "-m celery -A project beat -l WARNING --max-interval 1 --pidfile= --schedule="
+        return self.launch([sys.executable, *command.split()], {"REDIS_URL": self.redis_url})
 
     def sync(self) -> None:
         """Carry out a healthy run that waits for its turn: this process is the worker.
