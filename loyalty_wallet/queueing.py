@@ -138,7 +138,8 @@ def _publish(task: str, argument: int | str, *, always: bool = False) -> bool:
     if not always and time.monotonic() < _broker_is_down_until:
         return False
     try:
-        current_app.send_task(task, args=(argument,), retry=False)
+        # Nobody reads a result: to wait for one, this process would have to subscribe to it.
+        current_app.send_task(task, args=(argument,), retry=False, ignore_result=True)
     except Exception:
         _broker_is_down_until = time.monotonic() + REST_SECONDS
         logger.exception("The broker took no message; what is due waits for the next run.")

@@ -12,6 +12,7 @@ import json
 import os
 
 from project.settings import *  # noqa: F403
+from project.settings import CELERY_BROKER_TRANSPORT_OPTIONS as PROJECT_TRANSPORT
 from project.settings import INSTALLED_APPS as PROJECT_APPS
 from project.settings import LOYALTY_WALLET as PROJECT_WALLETS
 
@@ -25,7 +26,8 @@ LOYALTY_WALLET = {
 }
 if visibility_timeout := os.environ.get("CHAOS_VISIBILITY_TIMEOUT"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "visibility_timeout": float(visibility_timeout),
+        **PROJECT_TRANSPORT,
+        "visibility_timeout": int(visibility_timeout),
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     }

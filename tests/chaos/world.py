@@ -159,10 +159,15 @@ class World:
         return self.launch(command, environment, **conf)
 
     def start_celery(
-        self, processes: int = 1, *, environment: dict[str, str] | None = None, **conf: Any
+        self,
+        processes: int = 1,
+        *,
+        environment: dict[str, str] | None = None,
+        level: str = "WARNING",
+        **conf: Any,
     ) -> Worker:
         """Start a Celery worker with so many processes."""
-        command = f"-m celery -A project worker -l WARNING -c {processes} --without-gossip"
+        command = f"-m celery -A project worker -l {level} -c {processes} --without-gossip"
         options = ["--without-mingle", "--without-heartbeat"]
         redis = {"REDIS_URL": self.redis_url, **(environment or {})}
         return self.launch([sys.executable, *command.split(), *options], redis, **conf)
