@@ -113,6 +113,23 @@ class TestOutage:
         assert sync_wallet_passes().cards["synced"] == 400
         assert not SyncFailure.objects.open().exists()
 
+    def test_a_provider_that_hangs_costs_few_timeouts(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """Case 20, small: twenty timeouts in a row are enough, whatever the share of the failures."""
+        right_cards(300)
+        configure(timeout_seconds=0.3, concurrency=10)
+        make_all_due()
+        google.misbehave("hang")
+
+        report = sync_wallet_passes()
+
+        assert len(google.object_requests) <= 160
+        assert report.status == "failed"
+        assert report.cards["failed"] + report.cards["deferred"] == 300
+        assert {failure.code for failure in report.failures} == {"timeout", "deferred"}
+        assert WalletPass.objects.due().unleased().count() == 300
+
     def test_up_to_a_hundred_due_passes_get_all_their_attempts(
         self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
     ) -> None:
