@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from ..models import AppleDevice, AppleRegistration, WalletPass
 from ..wallets.base import PushAnswer, PushTarget
 from .jobs import Job
 from .throttle import score_after_push
+
+logger = logging.getLogger("loyalty_wallet.sync")
 
 MOST_ID_LENGTH = 64
 
@@ -47,8 +50,15 @@ class BadTargets:
 
     def drop(self) -> None:
         """Forget these devices, unless they have sent their tokens again since."""
+        if self._bad and not self._is_right_service:
+            logger.warning(
+                "The push service knew none of %d push tokens. They are kept: is apns_url right, "
+                "and the certificate that of the pass type?",
+                len(self._bad),
+            )
+            return
         using = router.db_for_write(AppleDevice)
-        for target in self._bad if self._is_right_service else ():
+        for target in self._bad:
             if target.answered_at:
                 with transaction.atomic(using=using):
                     drop_device(target.push_token, target.answered_at, using)

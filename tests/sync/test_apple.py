@@ -219,19 +219,25 @@ class TestAnswers:
         assert "misconfigured" in report.error
         assert AppleRegistration.objects.count() == 40
 
+    @pytest.mark.parametrize("fault", ["bad_device_token", "device_token_not_for_topic"])
     def test_a_small_shop_with_the_wrong_certificate_forgets_nobody(
-        self, apns: ApnsEmulator, right_cards: MakeCards
+        self,
+        apns: ApnsEmulator,
+        right_cards: MakeCards,
+        caplog: pytest.LogCaptureFixture,
+        fault: str,
     ) -> None:
-        """When APNs knows none of a few tokens, that says more of us than of them."""
+        """When APNs knows none of a few tokens, that says more of us than of them: it is logged."""
         cards = right_cards(3)
         for card in cards:
             register(card)
             card.record("earn", points=5)
-        apns.fail(None, "bad_device_token")
+        apns.fail(None, fault)
 
         sync_wallet_passes()
 
         assert AppleRegistration.objects.count() == 3
+        assert "knew none of 3 push tokens" in caplog.text
 
     def test_a_push_that_fails_is_tried_four_times_and_again_by_the_next_run(
         self, apns: ApnsEmulator, right_cards: MakeCards
