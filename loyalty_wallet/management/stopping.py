@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM while a command works.
 
-In a sync the first one asks for an end and raises nothing; the second one makes it. An exception may come up anywhere, and SQLite, for one, makes a database
-error of it when one of its functions happens to be at work.
+In a sync the first one asks for an end and raises nothing; the second one makes it. An exception may
+come up anywhere, and SQLite, for one, makes a database error of it when one of its functions happens
+to be at work.
 """
 
 from __future__ import annotations
