@@ -53,7 +53,7 @@ def last_failure(row: WalletPass) -> SyncFailure | None:
 
 def verdict_on(truth: Truth, devices: Sequence[Device]) -> Verdict:
     """Return what is known of the phone."""
-    if truth.obstacle is not None and truth.obstacle is not Obstacle.UNREADABLE:
+    if truth.is_left_alone:
         return Verdict.NOT_SENT
     if not truth.was_delivered or not truth.is_on_record:
         has_doubt = not truth.is_certain and (truth.was_delivered or truth.row.tried_at is not None)
@@ -65,9 +65,8 @@ def verdict_on(truth: Truth, devices: Sequence[Device]) -> Verdict:
 
 def explain_truth(truth: Truth, devices: Sequence[Device], failure: SyncFailure | None) -> str:
     """Do what `explain` does with what the caller has read already."""
-    row = truth.row
-    if truth.obstacle is not None and truth.obstacle is not Obstacle.UNREADABLE:
-        return " ".join([*_obstacle(truth), *_last_delivery(row)])
+    if truth.is_left_alone:
+        return " ".join([*_obstacle(truth), *_last_delivery(truth)])
     sentences = [
         *_state_of_phone(truth, verdict_on(truth, devices)),
         *_reason(truth, failure),
@@ -99,8 +98,9 @@ def _obstacle(truth: Truth) -> Iterator[str]:
             yield _("Nothing is sent: the card's program does not name this wallet.")
 
 
-def _last_delivery(row: WalletPass) -> Iterator[str]:
-    if row.synced_at is None:
+def _last_delivery(truth: Truth) -> Iterator[str]:
+    row = truth.row
+    if row.synced_at is None or not truth.was_delivered:
         yield _("Nothing was ever delivered.")
     else:
         yield _("What it was given on %(moment)s stays on the phone.") % {

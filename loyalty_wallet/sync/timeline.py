@@ -88,10 +88,10 @@ def timeline_of(truth: Truth, devices: Sequence[Device]) -> list[Step]:
     row = truth.row
     steps = [
         Step(name=_("changed"), reached=Reached.YES, at=row.changed_at or row.created_at),
-        Step(name=_("tried"), reached=_reached(_was_tried(row)), at=row.tried_at),
+        Step(name=_("tried"), reached=_reached(_was_tried(truth)), at=row.tried_at),
     ]
     if not truth.is_published:
-        is_delivered = row.due_at is None and row.synced_at is not None
+        is_delivered = row.due_at is None and truth.is_on_record
         return [
             *steps,
             Step(name=_("delivered"), reached=_reached(is_delivered), at=row.synced_at),
@@ -104,12 +104,14 @@ def timeline_of(truth: Truth, devices: Sequence[Device]) -> list[Step]:
     return steps
 
 
-def _was_tried(row: WalletPass) -> bool:
+def _was_tried(truth: Truth) -> bool:
     """Say whether a worker came to the pass since its card last changed."""
+    row = truth.row
     if row.tried_at is None:
         return False
     if row.due_at is None:
-        return True
+        # What was changed behind our back nobody has come to, however right the record looks.
+        return truth.is_on_record or truth.is_left_alone
     # A success that came while the card was changing again says nothing of that change.
     has_failed = bool(row.last_code)
     return has_failed and (row.changed_at is None or row.tried_at >= row.changed_at)

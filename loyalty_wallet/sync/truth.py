@@ -82,6 +82,11 @@ class Truth:
         return self.was_delivered and is_readable and not self.is_changed
 
     @property
+    def is_left_alone(self) -> bool:
+        """Whether nothing is sent to the wallet, whatever the card shows."""
+        return self.obstacle is not None and self.obstacle is not Obstacle.UNREADABLE
+
+    @property
     def is_certain(self) -> bool:
         """Whether what was delivered is what the provider has: no request got lost on its way."""
         return self.is_published or (bool(self.row.fingerprint) and not self.row.takeovers)

@@ -198,6 +198,30 @@ class TestTimelineOfGoogle:
         card.record("earn", points=1)
         assert steps(pass_of(card))["tried"] is Reached.NO
 
+    def test_a_change_behind_our_back_is_untried(self, right_cards: MakeCards) -> None:
+        """The record looks right, and the phone is not."""
+        (card,) = right_cards(1)
+        LoyaltyCard.objects.update(points_balance=3)
+        assert steps(pass_of(card)) == {
+            "changed": Reached.YES,
+            "tried": Reached.NO,
+            "delivered": Reached.NO,
+        }
+
+    def test_a_card_that_was_passed_over_was_not_delivered(
+        self, make_cards: MakeCards, program: LoyaltyProgram
+    ) -> None:
+        """A worker came and had nothing to send: the program does not name the wallet."""
+        (card,) = make_cards(1)
+        LoyaltyProgram.objects.update(google_wallet="")
+        sync_wallet_passes()
+        assert not pass_of(card).is_due
+        assert steps(pass_of(card)) == {
+            "changed": Reached.YES,
+            "tried": Reached.YES,
+            "delivered": Reached.NO,
+        }
+
     def test_times_say_when(self, right_cards: MakeCards) -> None:
         """Each step carries its moment."""
         (card,) = right_cards(1)
