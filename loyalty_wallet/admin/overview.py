@@ -24,6 +24,8 @@ from .outcomes import COMMAND
 from .words import BAD, GOOD, WAITING
 
 MOST_CODES = 5
+_STANDSTILL = ("no_worker", "no_recent_success", "schedule_disabled", "stalled_run")
+"""While nothing runs, what single cards failed with is the smaller trouble."""
 _TONES = {Level.DOWN: BAD, Level.DEGRADED: WAITING, Level.OK: GOOD}
 
 
@@ -90,7 +92,7 @@ def read_overview(request: HttpRequest) -> Overview | None:
         status=status,
         headline=headline,
         tone=tone,
-        advice=_advice(status, problems, reasons),
+        advice=_advice(problems, reasons),
         problems=[(_TONES[problem.level], problem) for problem in problems],
         reasons=reasons,
         lights=read_lights(
@@ -160,9 +162,10 @@ def _due_cards(status: Status) -> int:
     return WalletPass.objects.due().values("card_key").distinct().count()
 
 
-def _advice(status: Status, problems: Sequence[Problem], reasons: Sequence[Reason]) -> str:
+def _advice(problems: Sequence[Problem], reasons: Sequence[Reason]) -> str:
+    """Return the one thing to do first."""
     for problem in problems:
-        if problem.level is Level.DOWN and problem.remedy:
+        if problem.remedy and (problem.level is Level.DOWN or problem.code in _STANDSTILL):
             return problem.remedy
     if reasons:
         return reasons[0].remedy

@@ -17,6 +17,7 @@ from ..models.runs import FULL_RUN
 
 LEASE_SCOPE = "run"
 LEASE_SECONDS = 120
+_OPENED = ("status", "active_key", "started_at", "resumes", "options")
 MOST_RESUMES = 5
 QUEUED_FOR = timedelta(hours=1)
 """After which a queued run is taken to be lost, as its broker may have been."""
@@ -128,7 +129,8 @@ class OpenRun:
         return True
 
     def _write(self) -> None:
-        self.run.save()
+        # A queued run may have been told to stop since it was read: that is not ours to write.
+        self.run.save(update_fields=_OPENED if self.run.pk else None)
         SyncRun.objects.filter(pk=self.run.pk).update(heartbeat_at=DatabaseNow())
 
 

@@ -135,6 +135,22 @@ def test_silent_worker_is_the_first_thing_to_do(
     assert "Sync now" in page
 
 
+def test_standstill_comes_before_what_single_cards_failed_with(
+    boss: Client, right_cards: MakeCards, google: GoogleEmulator
+) -> None:
+    """ "Wait for the next run" is bad advice while no run comes."""
+    (card,) = right_cards(1)
+    google.fail(status=503)
+    card.record("earn", points=1)
+    sync_wallet_passes()
+    assert "Do this: Wait: the provider is in trouble" in text_of(boss.get(HOME))
+    moment = timezone.now() - timedelta(hours=3)
+    SyncRun.objects.update(started_at=moment, finished_at=moment)
+    page = text_of(boss.get(HOME))
+    assert "Do this: See whether the scheduler and a worker are alive" in page
+    assert "1 pass: unavailable." in page
+
+
 def test_schedule_light(boss: Client, right_cards: MakeCards) -> None:
     """Not installed, on, turned off: each with what to do."""
     right_cards(1)

@@ -165,6 +165,15 @@ def test_running_run_is_told_to_stop(boss: Client) -> None:
     assert "Cancel this run" not in page
 
 
+def test_run_that_begins_while_it_is_cancelled_knows(boss: Client, right_cards: MakeCards) -> None:
+    """A worker that read the run just before it was cancelled does not wipe the order out."""
+    (card,) = right_cards(1)
+    read_before = queue_wallet_sync(Selection.of_cards([card.key]), trigger="admin")
+    ask(boss, list_url("syncrun"), [read_before.pk], action="cancel_runs")
+    sync_wallet_passes(run=read_before)
+    assert SyncRun.objects.get(pk=read_before.pk).cancel_requested_at is not None
+
+
 def test_cancelling_what_has_ended_changes_nothing(boss: Client, right_cards: MakeCards) -> None:
     """A finished run is left as it is, and nothing is logged."""
     right_cards(1)
