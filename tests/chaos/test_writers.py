@@ -12,10 +12,13 @@ from pytest_django import DjangoDbBlocker
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, LoyaltyTransaction, WalletPass
+from tests.servers import Server
 
 from .invariants import (
+    check_attempts,
     check_balances_never_go_back,
     check_every_pass_is_right_or_failed,
+    check_nothing_secret_was_written,
     check_one_writer_at_a_time,
 )
 from .world import World, database
@@ -47,8 +50,19 @@ def sqlite_world(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator
                 world.end()
 
 
-@pytest.mark.parametrize("kind", ["world", "sqlite_world"], ids=["postgresql", "sqlite"])
-def test_tills_and_workers_at_once(request: pytest.FixtureRequest, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "database_server"),
+    [
+        ("world", "postgres_server"),
+        ("world", "mariadb_server"),
+        ("sqlite_world", "postgres_server"),
+    ],
+    ids=["postgresql", "mariadb", "sqlite"],
+    indirect=["database_server"],
+)
+def test_tills_and_workers_at_once(
+    request: pytest.FixtureRequest, kind: str, database_server: Server
+) -> None:
     """Case 41: three tills earn points on the same cards while two runs deliver them."""
     world: World = request.getfixturevalue(kind)
     world.seed(CARDS)
@@ -70,3 +84,5 @@ def test_tills_and_workers_at_once(request: pytest.FixtureRequest, kind: str) ->
     check_one_writer_at_a_time(world.google)
     check_balances_never_go_back(world.google)
     assert check_every_pass_is_right_or_failed(world) == 0
+    check_attempts(world.google)
+    check_nothing_secret_was_written(world)
