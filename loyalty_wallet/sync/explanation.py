@@ -133,17 +133,14 @@ def _wrong(truth: Truth) -> str:
     values = {"fields": _named_fields(truth), "moment": when(due_at)}
     if not values["fields"]:
         return _("The phone may be wrong.")
-    match (truth.is_certain, due_at is not None):
-        case (True, True):
-            text = _("Since %(moment)s the phone is wrong. What differs: %(fields)s.")
-        case (True, False):
-            text = _("The phone is wrong. What differs: %(fields)s.")
-        case (_, True):
-            text = _(
-                "Since %(moment)s the phone is probably wrong. Not as last confirmed: %(fields)s."
-            )
-        case _:
-            text = _("The phone is probably wrong. Not as last confirmed: %(fields)s.")
+    if truth.is_certain and due_at is not None:
+        text = _("Since %(moment)s the phone is wrong. What differs: %(fields)s.")
+    elif truth.is_certain:
+        text = _("The phone is wrong. What differs: %(fields)s.")
+    elif due_at is not None:
+        text = _("Since %(moment)s the phone is probably wrong. Not as last confirmed: %(fields)s.")
+    else:
+        text = _("The phone is probably wrong. Not as last confirmed: %(fields)s.")
     return text % values
 
 
