@@ -76,7 +76,8 @@ class FailureAdmin(ReadOnlyAdmin, SetAsideAdmin):
         "wallet_pass__card_label",
         "wallet_pass__remote_id",
     )
-    ordering = ("-failed_at",)
+    # As they failed, without a sort of the whole table: rows are only ever added.
+    ordering = ("-pk",)
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
