@@ -1,4 +1,4 @@
-"""README.md names all that there is, and nothing that there is not."""
+"""README.md and docs/ name all that there is, and nothing that there is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from loyalty_wallet.wallets.google import GoogleWallet
 from project import settings as project_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+EVERYTHING = "\n".join(PAGES.values())
 COMMANDS = {
     "demo": "project",
     "import_apple_passes": "loyalty_wallet",
@@ -54,13 +58,15 @@ FOREIGN_OPTIONS = {"--deploy", "--scheduler"}
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", EVERYTHING, re.MULTILINE | re.DOTALL)
 
 
 def table(*header: str) -> list[list[str]]:
     """Return the cells of the one table with this header."""
     [body] = re.findall(
-        rf"^\| {re.escape(' | '.join(header))} \|\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE
+        rf"^\| {re.escape(' | '.join(header))} \|\n\|[-|]+\|\n((?:\|.*\n)+)",
+        EVERYTHING,
+        re.MULTILINE,
     )
     rows = [line.strip().strip("|") for line in body.strip().splitlines()]
     return [[cell.strip() for cell in row.split(" | ")] for row in rows]
@@ -141,20 +147,21 @@ def test_no_command_is_forgotten() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_and_its_options_are_named(name: str) -> None:
     """Whoever reads the page knows what each command can do."""
-    assert f"`{name}`" in README or f"`manage.py {name}`" in README
-    missing = {option for option in command_options(name) if f"`{option}" not in README}
+    page = PAGES["docs/reference/commands.md"]
+    assert f"## {name}\n" in page
+    missing = {option for option in command_options(name) if f"`{option}" not in page}
     assert not missing
 
 
 def test_no_option_is_named_that_does_not_exist() -> None:
     """An option that was renamed does not live on in the page."""
     known = FOREIGN_OPTIONS.union(*(command_options(name) for name in COMMANDS))
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", EVERYTHING)) <= known
 
 
 def test_paths_exist() -> None:
     """Each file or folder of the repository that the page names is there."""
-    paths = set(re.findall(r"`((?:loyalty_wallet|project|tests|\.ci)/[\w./]*)`", README))
+    paths = set(re.findall(r"`((?:loyalty_wallet|project|tests|docs|\.ci)/[\w./]*)`", EVERYTHING))
     assert paths
     assert {path for path in paths if not (ROOT / path).exists()} == set()
 
