@@ -22,6 +22,7 @@
     ├── AddToWalletError             a card cannot be put on a phone now
     ├── LinkError                    a customer's link is none of ours, or has expired
     ├── RunActiveError               another full run is going
+    ├── SyncInTransactionError       a sync was asked for within a transaction
     └── SelectionError               what to sync was not understood
 
 Each `DeliveryError` has a stable `code`, says whether trying again helps, and carries a cause and a
@@ -80,6 +81,11 @@ class RunActiveError(LoyaltyWalletError):
     def __init__(self, message: str, *, run_id: int | None = None) -> None:
         super().__init__(message)
         self.run_id = run_id
+
+
+class SyncInTransactionError(LoyaltyWalletError, RuntimeError):
+    """A sync was asked for within a transaction: nobody else would see what it holds, and a card
+    that is never committed would be on a phone."""
 
 
 class SelectionError(LoyaltyWalletError, ValueError):

@@ -30,7 +30,8 @@ def save_link(card: Any, *, origins: Sequence[str] = ()) -> str:
     must not have any.
 
     Raises AddToWalletError when there is no such card, it is not active, its program names no
-    Google wallet, Google does not take it now, or the link would be longer than browsers keep.
+    Google wallet, Google does not take it now, or the link would be longer than browsers keep;
+    SyncInTransactionError within a transaction, when the object must be inserted first.
     """
     found = find_card(key_of(card))
     wallet = google_wallet_of(found)

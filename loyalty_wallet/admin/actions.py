@@ -6,7 +6,8 @@ passes get one attempt each, and more are only marked as due.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin
@@ -32,6 +33,7 @@ from .. import queueing
 from ..exceptions import SelectionError
 from ..models import SyncRun, WalletPass
 from ..sync import queue_wallet_sync, sync_wallet_passes
+from ..sync.transactions import transactions_of_a_request, without_transaction
 from . import outcomes
 from .base import ModelAdmin
 from .journal import MOST_ENTRIES, note
@@ -79,10 +81,15 @@ class ResyncAdmin(ModelAdmin):
         return None
 
     def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_sync"
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         view = self.admin_site.admin_view(self.sync_object)
-        return [path("<path:object_id>/sync/", view, name=name), *super().get_urls()]
+        urls = super().get_urls()
+        for url in urls:
+            if url.name == f"{prefix}_changelist":
+                url.callback = _list_that_may_send(url.callback)
+        return [path("<path:object_id>/sync/", view, name=f"{prefix}_sync"), *urls]
 
+    @without_transaction
     def sync_object(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Sync the card of one object at once, and go back to where the button was."""
         if request.method != "POST":
@@ -218,6 +225,20 @@ class ResyncAdmin(ModelAdmin):
         count = len(plan.keys)
         cards = ngettext("%(count)d card", "%(count)d cards", count) % {"count": count}
         note(request, selected, " ".join(filter(None, (what, changes))), all_of_them=cards)
+
+
+def _list_that_may_send(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let a list's re-syncs go without the transaction of ATOMIC_REQUESTS, and nothing else."""
+
+    @without_transaction
+    @wraps(view)
+    def listing(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if ResyncAdmin.resync_cards.__name__ in request.POST.getlist("action"):
+            return view(request, *args, **kwargs)
+        with transactions_of_a_request():
+            return view(request, *args, **kwargs)
+
+    return listing
 
 
 def _in_run(run_id: int | None) -> str:

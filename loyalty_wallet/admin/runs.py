@@ -21,6 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from .. import queueing
 from ..models import SyncBatch, SyncFailure, SyncRun
+from ..sync.transactions import without_transaction
 from .actions import ResyncAdmin
 from .charts import run_strip
 from .exports import failures_csv
@@ -174,6 +175,7 @@ class RunAdmin(RunColumns, ResyncAdmin):
             *super().get_urls(),
         ]
 
+    @without_transaction
     def sync_now(self, request: HttpRequest) -> HttpResponse:
         """Queue a run over everything that is due."""
         if not (self.has_run_permission(request) and self.has_view_permission(request)):
@@ -182,6 +184,7 @@ class RunAdmin(RunColumns, ResyncAdmin):
         self.message_user(request, outcome.text, outcome.level)
         return redirect("admin:loyalty_wallet_syncrun_changelist")
 
+    @without_transaction
     def check_now(self, request: HttpRequest) -> HttpResponse:
         """Ask the providers over the network, within seconds, and show what they answered."""
         may_check = request.user.has_perm(f"{self.opts.app_label}.run_probes")

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import connections, router, transaction
+from django.db import connections, router
 from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, When
 
 from ..conf import get_conf
 from ..exceptions import LeaseLostError
 from ..models import DatabaseNow, WalletPass
+from .transactions import committed_at_its_end
 
 SUSPECT_AFTER = 2
 """Takeovers after which a pass is claimed alone, so that it can take no other with it."""
@@ -100,8 +101,8 @@ def _claim(
         can_skip = connections[using].features.has_select_for_update_skip_locked
         strategy = "skip_locked" if can_skip else "cas"
     # Durable: a lease that is not committed keeps nobody away, and a card that is not must not be
-    # sent. Within the caller's transaction this raises RuntimeError.
-    with transaction.atomic(using=using, durable=True):
+    # sent. Within the caller's transaction this raises SyncInTransactionError.
+    with committed_at_its_end(using):
         first = due.order_by("due_at")
         if strategy == "skip_locked":
             first = first.select_for_update(skip_locked=True)

@@ -28,7 +28,7 @@ def sync_card_to_wallets(
 
     A pass that another worker holds is left to it: it sees the change and delivers it. What
     fails stays due for the next run. Never raises for a provider's fault. Raises SelectionError
-    for a wallet that is not configured, and RuntimeError within a transaction.
+    for a wallet that is not configured, and SyncInTransactionError within a transaction.
     """
     selection = Selection.of_cards([card_key]).narrowed(wallet=wallet or "").checked()
     selection.mark_due()

@@ -14,6 +14,7 @@ from django.utils import timezone
 from ..exceptions import RunActiveError
 from ..models import DatabaseNow, SyncRun, SyncState
 from ..models.runs import FULL_RUN
+from .transactions import committed_at_its_end
 
 LEASE_SCOPE = "run"
 LEASE_SECONDS = 120
@@ -42,10 +43,10 @@ class RunLease:
     def acquire(cls, holder: str) -> RunLease | None:
         """Take the lease if it is free or its holder is dead.
 
-        Raises RuntimeError within the caller's transaction: nobody else could see the lease.
+        Raises SyncInTransactionError within the caller's: nobody else could see the lease.
         """
         free = Q(holder="") | Q(expires_at__lt=DatabaseNow())
-        with transaction.atomic(using=router.db_for_write(SyncState), durable=True):
+        with committed_at_its_end(router.db_for_write(SyncState)):
             SyncState.objects.get_or_create(scope=LEASE_SCOPE)
             taken = SyncState.objects.filter(free, scope=LEASE_SCOPE).update(
                 holder=holder, token=F("token") + 1, expires_at=_lease_end()

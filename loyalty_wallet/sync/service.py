@@ -64,7 +64,7 @@ def sync_wallet_passes(  # noqa: PLR0913
     Only one full run goes at a time: a second one waits when told to `wait`, for at most so many
     seconds if it is a number, and is otherwise put on record as `skipped`. Never raises for a
     provider's fault. Raises SelectionError when the selection names what does not exist, and
-    RuntimeError within a transaction: what is not committed must not be sent.
+    SyncInTransactionError within a transaction: what is not committed must not be sent.
     """
     if run is None:
         if not isinstance(selection, Selection):

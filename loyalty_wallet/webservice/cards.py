@@ -13,7 +13,6 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from .. import adding
 from ..exceptions import AddToWalletError, DeliveryError, LinkError
-from ..sync.transactions import CROWDED
+from ..sync.transactions import CROWDED, without_transaction
 from ..wallets.apple.pkpass import CONTENT_TYPE
 from .archives import archive_of
 from .buttons import buttons_for
@@ -95,7 +94,7 @@ def _for_customers(view: View[P]) -> View[P]:
     """Answer people: with a page in words whatever goes wrong, and nothing that is kept."""
 
     # Deliveries have transactions of their own, which a provider's silence must not hold open.
-    @transaction.non_atomic_requests
+    @without_transaction
     @csrf_exempt
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:

@@ -8,11 +8,10 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
-from ..sync.transactions import CROWDED
+from ..sync.transactions import CROWDED, without_transaction
 from .bodies import BodyError
 
 logger = logging.getLogger("loyalty_wallet.webservice")
@@ -28,7 +27,7 @@ def endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
 
     def decorate(view: View[P]) -> View[P]:
         @csrf_exempt
-        @transaction.non_atomic_requests
+        @without_transaction
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if request.method not in methods:

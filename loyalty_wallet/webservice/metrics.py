@@ -7,18 +7,18 @@ from http import HTTPStatus
 from importlib.util import find_spec
 
 from django.db import Error as DatabaseFailure
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 
+from ..sync.transactions import without_transaction
 from .access import refusal
 
 logger = logging.getLogger("loyalty_wallet.webservice")
 
 
 @csrf_exempt  # Nothing is changed here.
-@transaction.non_atomic_requests
+@without_transaction
 @cache_control(no_store=True)
 def wallet_metrics(request: HttpRequest) -> HttpResponse:
     """Answer in the format that the scraper asks for; 404 where its library is not installed."""

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db import Error as DatabaseFailure
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
@@ -20,6 +19,7 @@ from ..monitoring.as_json import status_as_dict
 from ..monitoring.probes import run_probes
 from ..monitoring.problems import Level
 from ..monitoring.status import read_status
+from ..sync.transactions import without_transaction
 from .access import refusal
 
 logger = logging.getLogger("loyalty_wallet.webservice")
@@ -31,7 +31,7 @@ MAX_AGE_SECONDS = 60
 
 
 @csrf_exempt  # Nothing is changed here: a POST is told so, and not that it lacks a form's token.
-@transaction.non_atomic_requests
+@without_transaction
 @cache_control(no_store=True)
 def wallet_status(request: HttpRequest) -> HttpResponse:
     """Answer 200, or 503 when it is down. `?fast=1` asks the database alone."""

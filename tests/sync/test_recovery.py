@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
+from loyalty_wallet.exceptions import SyncInTransactionError
 from loyalty_wallet.models import LoyaltyCard, SyncRun, SyncState, WalletPass
 from loyalty_wallet.sync import (
     Selection,
@@ -139,9 +140,11 @@ def test_nothing_is_sent_within_a_transaction(
     """A balance that may be rolled back must not reach a phone, nor a lease that nobody sees count."""
     (card,) = right_cards(1)
     card.record("earn", points=5)
-    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+    with pytest.raises(SyncInTransactionError, match="on_commit"), transaction.atomic():
         sync_wallet_passes()
-    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+    with pytest.raises(SyncInTransactionError), transaction.atomic():
+        sync_wallet_passes(selection={"kind": "cards", "cards": [card.key]})
+    with pytest.raises(SyncInTransactionError), transaction.atomic():
         sync_card_to_wallets(card.key)
     assert google.object_requests == []
     assert pass_of(card).is_due
