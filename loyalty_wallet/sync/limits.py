@@ -156,9 +156,9 @@ def slot_source_for(wallet: Wallet) -> SlotSource | None:
 class RateLimiter:
     """Lets the requests of one lane start in booked slots.
 
-    `wait`, `grant`, `hold` and `pause` belong to the event loop's thread, `book_needed` to the
-    thread that owns the source. An urgent one, for real time, books before the runs that wait for
-    a shorter line.
+    `wait`, `grant`, `hold` and `pause` belong to the event loop's thread, `book_needed` and
+    `share_pause` to the thread that owns the source. An urgent one, for real time, books before
+    the runs that wait for a shorter line.
     """
 
     def __init__(self, source: SlotSource | None, *, is_urgent: bool = False) -> None:
@@ -220,9 +220,7 @@ class RateLimiter:
         """Book slots for the requests that wait for one, on the monotonic clock of this process."""
         if self._source is None:
             return []
-        if self._unshared_pause:
-            seconds, self._unshared_pause = self._unshared_pause, 0.0
-            self._source.pause(seconds)
+        self.share_pause()
         # Slots on their way to the other thread count too: booked twice, they would be wasted.
         at_hand = len(self._slots) + self._booked - self._granted
         if self._waiting <= at_hand:
@@ -241,6 +239,12 @@ class RateLimiter:
         first = time.monotonic() + reservation.seconds
         self._booked += count
         return [first + number * interval for number in range(count)]
+
+    def share_pause(self) -> None:
+        """Tell the other processes of a pause that this one was asked for."""
+        if self._source is not None and self._unshared_pause:
+            seconds, self._unshared_pause = self._unshared_pause, 0.0
+            self._source.pause(seconds)
 
     async def _next_slot(self, announce: Callable[[], None]) -> float:
         self._waiting += 1

@@ -100,6 +100,9 @@ class Share:
     def wait_for_lane(self) -> None:
         if self._served:
             wait([self._served])
+        if self.lane:
+            # The last answer may have asked for it.
+            self.lane.limiter.share_pause()
 
     def cancel_lane(self) -> None:
         if self._served:
