@@ -719,7 +719,7 @@ class Migration(migrations.Migration):
                 ("synced_at", models.DateTimeField(blank=True, null=True, verbose_name="synced")),
                 (
                     "authentication_token",
-                    models.CharField(blank=True, editable=False, max_length=64),
+                    models.CharField(blank=True, editable=False, max_length=150),
                 ),
                 (
                     "change_tag",

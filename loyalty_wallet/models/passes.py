@@ -151,7 +151,7 @@ class WalletPass(models.Model):
     payload = models.JSONField(_("delivered payload"), default=dict, blank=True)
     synced_at = models.DateTimeField(_("synced"), null=True, blank=True)
 
-    authentication_token = models.CharField(max_length=64, blank=True, editable=False)
+    authentication_token = models.CharField(max_length=150, blank=True, editable=False)
     change_tag = models.PositiveBigIntegerField(
         _("change tag"), default=0, help_text=_("Apple only: grows with each version.")
     )
