@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM while a command works.
 
-In a sync the first one asks for an end and raises nothing; the second one makes it. An exception may
+The first one asks for an end and raises nothing; the second one makes it. An exception may
 come up anywhere, and SQLite, for one, makes a database error of it when one of its functions happens
 to be at work.
 """
@@ -47,9 +47,3 @@ def listening() -> Iterator[Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def stop_like_ctrl_c(signal_number: signal.Signals) -> None:
-    """Let a polite kill finish and record what was begun."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal_number, signal.default_int_handler)

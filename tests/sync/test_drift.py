@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -17,6 +21,7 @@ from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import SelectionError
+from loyalty_wallet.management.commands import wallet_audit
 from loyalty_wallet.models import (
     LoyaltyCard,
     LoyaltyProgram,
@@ -327,6 +332,49 @@ class TestTrouble:
 
         row = audit(on_progress=interrupt)
         assert (row.status, row.counts["objects"]) == (WalletAudit.Status.INTERRUPTED, 1)
+
+    def test_ctrl_c_at_the_command(
+        self, configure: Configure, google: GoogleEmulator, cards: MakeCards
+    ) -> None:
+        """A provider that does not answer is not waited for; the audit is on record as stopped."""
+        cards(1)
+        configure(timeout_seconds=2)
+        google.misbehave("hang")
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        before = signal.getsignal(signal.SIGINT)
+        timer.start()
+        status, said = command()
+        timer.join()
+        assert status == 5
+        assert said.endswith("google: Stopped early.")
+        assert WalletAudit.objects.get().status == WalletAudit.Status.INTERRUPTED
+        assert signal.getsignal(signal.SIGINT) is before
+
+    def test_a_second_ctrl_c_within_sqlite(
+        self, cards: MakeCards, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A database error that it was made into is not shown as one."""
+        if connection.vendor != "sqlite":
+            pytest.skip("Other databases call no Python.")
+        cards(1)
+
+        def press_twice(audit: WalletAudit) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            connection.connection.create_function(
+                "press", 0, lambda: os.kill(os.getpid(), signal.SIGINT)
+            )
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT press()")
+
+        monkeypatch.setattr(wallet_audit, "show_audit_progress", lambda _: nullcontext(press_twice))
+        assert command() == (5, "Stopped at once.")
+        assert WalletAudit.objects.get().finished_at is not None
+
+    def test_time_is_up(self, cards: MakeCards) -> None:
+        """An audit in the background ends by itself before it is ended."""
+        cards(1)
+        row = audit(max_seconds=0)
+        assert (row.status, row.error) == (WalletAudit.Status.INTERRUPTED, "Stopped early.")
 
     def test_the_rate_limit_is_shared(
         self, configure: Configure, google: GoogleEmulator, cards: MakeCards

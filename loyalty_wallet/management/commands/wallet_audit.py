@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import json
-import signal
 from contextlib import nullcontext
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseFailure
 
 from ...exceptions import SelectionError
 from ...models import WalletAudit
 from ...sync.drift import audit_wallets, report_of
 from ..audit_summary import print_audit
 from ..progress import show_audit_progress
-from ..stopping import stop_like_ctrl_c
+from ..stopping import listening
 
 DIFFERS = 1
 USAGE = 2
@@ -39,16 +39,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the audits as JSON on stdout")
 
     def handle(self, **options: Any) -> None:
-        stop_like_ctrl_c(signal.SIGTERM)
-        bar = show_audit_progress(self.stderr) if options["verbosity"] else nullcontext()
         try:
-            with bar as on_progress:
-                audits = audit_wallets(
-                    wallet=options["wallet"],
-                    program=options["program"],
-                    fix=options["fix"],
-                    on_progress=on_progress,
-                )
+            audits = self._audit(options)
         except SelectionError as error:
             raise CommandError(str(error), returncode=USAGE) from error
         except ImproperlyConfigured as error:
@@ -65,10 +57,31 @@ class Command(BaseCommand):
                 print_audit(audit, self.stdout)
         self._exit(audits)
 
+    def _audit(self, options: dict[str, Any]) -> list[WalletAudit]:
+        bar = show_audit_progress(self.stderr) if options["verbosity"] else nullcontext()
+        with listening() as interrupts:
+            try:
+                with bar as on_progress:
+                    return audit_wallets(
+                        wallet=options["wallet"],
+                        program=options["program"],
+                        fix=options["fix"],
+                        stop=interrupts.stop,
+                        on_progress=on_progress,
+                    )
+            except (KeyboardInterrupt, DatabaseFailure) as error:
+                # SQLite makes an error of its own of a Ctrl-C that meets one of its functions.
+                if interrupts.is_urgent or isinstance(error, KeyboardInterrupt):
+                    raise CommandError("Stopped at once.", returncode=STOPPED_EARLY) from error
+                raise
+
     def _exit(self, audits: list[WalletAudit]) -> None:
         broken = [audit for audit in audits if audit.status != WalletAudit.Status.SUCCEEDED]
         if broken:
-            was_tried = any(audit.counts["requests"] for audit in audits)
+            was_tried = any(
+                audit.counts["requests"] or audit.status == WalletAudit.Status.INTERRUPTED
+                for audit in audits
+            )
             raise CommandError(
                 "\n".join(f"{audit.wallet}: {audit.error}" for audit in broken),
                 returncode=STOPPED_EARLY if was_tried else CONFIGURATION,

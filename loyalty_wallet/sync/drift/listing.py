@@ -20,6 +20,10 @@ PAGES_AHEAD = 2
 TICK_SECONDS = 0.5
 
 
+class StoppedError(Exception):
+    """Somebody asked for the end, or the time is over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedPage:
     """A page, and when it was asked for, on this process's monotonic clock."""
@@ -49,8 +53,11 @@ class Listing:
         self._ready: deque[ListedPage] = deque()
         self._room = asyncio.Semaphore(PAGES_AHEAD)
 
-    def pages(self, thread: DeliveryThread) -> Iterator[ListedPage]:
-        """Yield the pages. Raises DeliveryError when the provider cannot be read to the end."""
+    def pages(self, thread: DeliveryThread, check_stop: Callable[[], None]) -> Iterator[ListedPage]:
+        """Yield the pages. Raises DeliveryError when the provider cannot be read to the end.
+
+        `check_stop` is called while it waits, and ends it by raising.
+        """
         served = thread.serve(self)
         served.add_done_callback(lambda _: self._announce.set())
         try:
@@ -65,6 +72,7 @@ class Listing:
                 # Only this thread may ask the database.
                 if slots := self._limiter.book_needed():
                     thread.call(self._limiter.grant, slots)
+                check_stop()
                 self._announce.wait(TICK_SECONDS)
                 self._announce.clear()
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,7 +23,7 @@ from ..selection import Selection
 from ..threads import DeliveryThread
 from .comparison import Comparison
 from .findings import Findings
-from .listing import Listing
+from .listing import Listing, StoppedError
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -31,19 +33,22 @@ DEAD_AFTER = timedelta(minutes=5)
 Status = WalletAudit.Status
 
 
-def audit_wallets(
+def audit_wallets(  # noqa: PLR0913
     *,
     wallet: str = "",
     program: str = "",
     fix: bool = False,
     stop_on: type[BaseException] = KeyboardInterrupt,
+    stop: threading.Event | None = None,
+    max_seconds: float = math.inf,
     on_progress: Callable[[WalletAudit], None] | None = None,
 ) -> list[WalletAudit]:
     """Compare what the providers have with what was delivered; return an audit for each wallet.
 
     Only wallets whose provider lists its passes are audited, by default all of them. With `fix`
     what is missing or different becomes due, so that the next run sends it; what is none of ours
-    is only reported. The first KeyboardInterrupt or `stop_on` ends the audit in order.
+    is only reported. KeyboardInterrupt or `stop_on`, `stop` once it is set, and the end of
+    `max_seconds` end the audit in order.
 
     Never raises for a provider's fault: the audit says so. Raises SelectionError for a wallet or a
     program that does not exist, or a wallet whose provider lists nothing.
@@ -52,13 +57,19 @@ def audit_wallets(
     wallets = [candidate for candidate in selection.wallets if candidate.can_list]
     if wallet and not wallets:
         raise SelectionError(f"The provider of {wallet!r} does not tell which passes it has.")
+    ends_at = time.monotonic() + max_seconds
+
+    def check_stop() -> None:
+        if (stop is not None and stop.is_set()) or time.monotonic() > ends_at:
+            raise StoppedError
+
     audits = []
     for candidate in wallets:
         audit = _begin(candidate, program, fix)
         audits.append(audit)
         try:
-            _carry_out(audit, candidate, on_progress)
-        except (KeyboardInterrupt, stop_on):
+            _carry_out(audit, candidate, check_stop, on_progress)
+        except (KeyboardInterrupt, StoppedError, stop_on):
             _close(audit, Status.INTERRUPTED, "Stopped early.")
             break
         except DeliveryError as error:
@@ -105,7 +116,10 @@ def _begin(wallet: Wallet, program: str, fix: bool) -> WalletAudit:
 
 
 def _carry_out(
-    audit: WalletAudit, wallet: Wallet, on_progress: Callable[[WalletAudit], None] | None
+    audit: WalletAudit,
+    wallet: Wallet,
+    check_stop: Callable[[], None],
+    on_progress: Callable[[WalletAudit], None] | None,
 ) -> None:
     known = WalletProgram.objects.filter(wallet=wallet.alias).order_by("pk")
     if audit.program_key:
@@ -126,6 +140,7 @@ def _carry_out(
         audit.counts = {"requests": listing.requests, **findings.counts}
         if on_progress is not None:
             on_progress(audit)
+        check_stop()
         if time.monotonic() - last_beat >= HEARTBEAT_SECONDS:
             last_beat = time.monotonic()
             audit.heartbeat_at = timezone.now()
@@ -133,7 +148,7 @@ def _carry_out(
 
     thread = DeliveryThread()
     try:
-        for listed in listing.pages(thread):
+        for listed in listing.pages(thread, check_stop):
             comparison.take(listed)
             note()
         for _ in comparison.find_missing([key for key, _ in programs]):
