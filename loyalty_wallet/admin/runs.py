@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
+from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -36,6 +37,13 @@ from .run_pages import run_context
 
 class RunChangeList(ChangeList):
     """Reads the batches of the runs that have no totals yet, of the whole page in one query."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        database = connections[self.queryset.db]
+        if not database.features.has_zoneinfo_database:
+            # A MariaDB without time zone tables cannot tell days apart; the list does without.
+            self.date_hierarchy = None
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -280,6 +281,20 @@ def test_times_are_local_and_exact_on_hover(boss: Client) -> None:
     with timezone.override("Europe/Paris"):
         page = boss.get(list_url("syncrun")).content.decode()
     assert 'title="2026-03-01 09:00:05+01:00">03/01/2026 9 a.m.</time>' in page
+
+
+def test_list_does_without_days_where_the_database_knows_no_time_zones(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A MariaDB whose time zone tables are empty shows runs all the same, wherever the reader is."""
+    SyncRun.objects.create(status="succeeded", started_at="2026-03-01T08:00:05Z")
+    if connection.features.has_zoneinfo_database:
+        assert "toplinks" in boss.get(list_url("syncrun")).content.decode()
+    monkeypatch.setattr(connection.features, "has_zoneinfo_database", False)
+    with timezone.override("Europe/Paris"):
+        answer = boss.get(list_url("syncrun"))
+    assert "toplinks" not in answer.content.decode()
+    assert answer.context["cl"].result_count == 1
 
 
 def test_requester_is_shown(boss: Client) -> None:
