@@ -160,7 +160,7 @@ class Ledger:
                 lease_token = '', lease_until = NULL, takeovers = 0,
                 failing_runs = 0, last_code = '', last_outcome = %s, last_run_id = %s
             WHERE id = %s AND lease_token = %s
-        """  # noqa: S608
+        """  # noqa: S608 (quoted names, bound values)  # nosec B608
         run_id = None if self._run is None else self._run.pk
         rows = []
         for job in jobs:

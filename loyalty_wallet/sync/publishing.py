@@ -97,7 +97,7 @@ def _write_tagged(jobs: Sequence[Job], tag: int, using: str) -> None:
         UPDATE {quote(WalletPass._meta.db_table)}
         SET payload = %s, fingerprint = %s, change_tag = %s, modified_at = %s
         WHERE id = %s
-    """  # noqa: S608
+    """  # noqa: S608 (quoted names, bound values)  # nosec B608
     rows = [
         (
             job.body,

@@ -100,7 +100,7 @@ def _count_for_throttle(told: dict[int, PushTarget], using: str) -> None:
         UPDATE {quote(AppleDevice._meta.db_table)}
         SET throttle_score = %s, last_pushed_at = %s, last_apns_id = %s
         WHERE id = %s
-    """  # noqa: S608
+    """  # noqa: S608 (quoted names, bound values)  # nosec B608
     rows = [
         (
             score_after_push(score, last_pushed_at=last, pushed_at=pushed_at[pk], passes=passes),

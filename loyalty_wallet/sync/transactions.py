@@ -42,7 +42,7 @@ def in_transaction(work: Callable[[], R]) -> R:
             # A transaction around ours is not ours to begin again.
             if not tries_left or transaction.get_connection(using).in_atomic_block:
                 raise
-        time.sleep(random.uniform(0, MOST_PAUSE_SECONDS))  # noqa: S311 (chance, not a secret)
+        time.sleep(random.uniform(0, MOST_PAUSE_SECONDS))  # noqa: S311 (chance, not a secret)  # nosec B311
 
 
 @contextmanager

@@ -113,7 +113,7 @@ class Shop:
     """The demo's program and its customers. The same seed makes the same shop."""
 
     def __init__(self, *, seed: int = 1) -> None:
-        self.random = random.Random(seed)  # noqa: S311 (chance, not a secret)
+        self.random = random.Random(seed)  # noqa: S311 (chance, not a secret)  # nosec B311
         self.cards: list[LoyaltyCard] = []
 
     @transaction.atomic

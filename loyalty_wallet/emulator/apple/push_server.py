@@ -75,7 +75,7 @@ class PushConnection(asyncio.Protocol):
         self._last_stream_id: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for the type checker)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for the type checker)  # nosec B101
         self._transport = transport
         subject = (transport.get_extra_info("peercert") or {}).get("subject", ())
         names = dict(pair for parts in subject for pair in parts)

@@ -118,7 +118,7 @@ class FaultBook:
     """The faults in force; of several that match one request, the first ordered one acts."""
 
     def __init__(self, *, seed: int | None = None) -> None:
-        self._random = random.Random(seed)  # noqa: S311 (chance, not a secret)
+        self._random = random.Random(seed)  # noqa: S311 (chance, not a secret)  # nosec B311
         self._ids = count(1)
         self._general: dict[int, Fault] = {}
         # By object, so that thousands of faults for single cards cost nothing elsewhere.

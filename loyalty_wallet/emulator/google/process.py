@@ -63,7 +63,7 @@ class GoogleEmulatorProcess(RemoteGoogleEmulator):
         directory = Path(self._directory.name)
         errors = directory / "errors.txt"
         with errors.open("w", encoding="utf-8") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
+            self._process = subprocess.Popen(  # noqa: S603 (our own module, no shell)  # nosec B603
                 self._command(directory / "service-account.json"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

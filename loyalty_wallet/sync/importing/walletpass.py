@@ -67,7 +67,7 @@ def _rows(connection: BaseDatabaseWrapper, wallet: AppleWallet) -> Iterator[Pass
         LEFT JOIN {quote(REGISTRATIONS)} r ON r.{quote("pazz_id")} = p.{quote("id")}
         WHERE p.{quote("pass_type_identifier")} = %s
         ORDER BY p.{quote("id")}, r.{quote("id")}
-    """  # noqa: S608
+    """  # noqa: S608 (quoted names, bound values)  # nosec B608
     with connection.cursor() as cursor:
         cursor.execute(statement, [wallet.pass_type_identifier])
         while rows := cursor.fetchmany(_CHUNK_SIZE):

@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
     # --- From and to the socket -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for the type checker)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for the type checker)  # nosec B101
         self._transport = transport
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
