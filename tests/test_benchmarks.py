@@ -25,6 +25,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -49,6 +50,7 @@ def test_benchmark_prints_a_ratio(arguments: list[str]) -> None:
     assert "Django" in result.stdout
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     "arguments",
     [

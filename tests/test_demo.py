@@ -141,6 +141,7 @@ def test_history_says_what_the_demo_told(database: DemoDatabase) -> None:
     assert database.rows(claims) == [(0,)]
 
 
+@pytest.mark.chaos
 def test_wrong_end_is_a_failure(tmp_path: Path) -> None:
     """When the phones are not right in the end, the exit status says so, and the message why."""
     database = DemoDatabase(tmp_path / "demo.sqlite3")
@@ -233,6 +234,7 @@ def served(tmp_path: Path) -> Iterator[tuple[DemoDatabase, subprocess.Popen[str]
         process.communicate()
 
 
+@pytest.mark.chaos
 def test_serve_keeps_site_and_syncs_going_until_ctrl_c(
     served: tuple[DemoDatabase, subprocess.Popen[str]],
 ) -> None:
