@@ -37,6 +37,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
         ["outage", "--cards", "150", "--rate", "500", "--timeout", "0.2", "--delays", "0.1"],
         ["outage-shape", "--cards", "40", "--latency", "0.02", "--delays", "0.1", "0.2"],
         ["pkpass", "--seconds", "0.1"],
+        ["peers", "--cards", "20", "--latency", "0", "--delays", "0.01", "0.01", "0.01"],
         ["admin", "--passes", "200", "--runs", "30", "--rounds", "1"],
         ["webservice", "--phones", "20", "--seconds", "0.1"],
     ],

@@ -114,7 +114,7 @@ def _ours(folder: Path, images: Path) -> Callable[[int], bytes]:
     )
 
     def build(points: int) -> bytes:
-        payload = wallet.render(_card(points), remote_id="0f3c", program_id=PASS_TYPE)
+        payload = wallet.render(example_card(points), remote_id="0f3c", program_id=PASS_TYPE)
         return wallet.archive(payload, authentication_token="t" * 32, program_key="club")
 
     return build
@@ -177,7 +177,7 @@ def _edutap(folder: Path, images: Path) -> Callable[[int], bytes]:
     return build
 
 
-def _card(points: int) -> Card:
+def example_card(points: int) -> Card:
     program = Program(key="club", name="Coffee Club", issuer_name="Corner Coffee")
     return Card(
         key="1",
@@ -191,7 +191,7 @@ def _card(points: int) -> Card:
 
 def _pass_json(points: int) -> dict[str, Any]:
     content = store_card(
-        _card(points),
+        example_card(points),
         serial_number="0f3c",
         pass_type_identifier=PASS_TYPE,
         team_identifier=TEAM,

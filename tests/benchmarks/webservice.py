@@ -163,7 +163,9 @@ def _shop(cards: int) -> Iterator[Shop]:
         database_url = stack.enter_context(scratch_database())
         apns = stack.enter_context(ApnsEmulator(authority, validates_headers=False))
         taken = stack.enter_context(listening())
-        conf = {"WALLETS": {"apple": _wallet(folder, f"{url_of(taken)}/wallet/apple", apns.url)}}
+        conf = {
+            "WALLETS": {"apple": wallet_setting(folder, f"{url_of(taken)}/wallet/apple", apns.url)}
+        }
         stack.enter_context(override_settings(LOYALTY_WALLET=conf))
         shop = Shop(url_of(taken), authority, apns)
         shop.open(cards)
@@ -172,7 +174,8 @@ def _shop(cards: int) -> Iterator[Shop]:
         yield shop
 
 
-def _wallet(folder: Path, web_service_url: str, apns_url: str) -> dict[str, Any]:
+def wallet_setting(folder: Path, web_service_url: str, apns_url: str) -> dict[str, Any]:
+    """Return what LOYALTY_WALLET says of an Apple wallet with the authority's files there."""
     options = {
         "pass_type_identifier": PASS_TYPE,
         "team_identifier": TEAM,

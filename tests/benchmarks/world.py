@@ -172,7 +172,7 @@ class World:
                 f"{root}/{remote_id}?fields=id&prettyPrint=false",
                 json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode(),
             )
-            for remote_id, payload in self._payloads()
+            for remote_id, payload in self.payloads()
         ]
 
     def require_all_right(self) -> None:
@@ -180,7 +180,7 @@ class World:
         stored = self.google.objects
         wrong = [
             remote_id
-            for remote_id, payload in self._payloads()
+            for remote_id, payload in self.payloads()
             if stored.pop(remote_id, None) != _present(payload)
         ]
         if wrong:
@@ -189,6 +189,14 @@ class World:
             )
         if stored:
             raise BenchmarkError(f"Google has {len(stored)} objects that belong to no card.")
+
+    def count_right(self) -> int:
+        """Return how many cards' points Google shows as they are now."""
+        stored = self.google.objects
+        return sum(
+            stored.get(remote_id, {}).get("loyaltyPoints") == payload["loyaltyPoints"]
+            for remote_id, payload in self.payloads()
+        )
 
     def require_nothing_due(self) -> None:
         """Raise BenchmarkError if the database says that a phone is wrong."""
@@ -256,7 +264,7 @@ class World:
         bodies = (json.dumps(_present(payload)).encode() for payload in payloads)
         send_with_aiohttp([Call("POST", url, body) for body in bodies], self.token)
 
-    def _payloads(self) -> Iterator[tuple[str, Any]]:
+    def payloads(self) -> Iterator[tuple[str, Any]]:
         """Yield the id of each card's object and what it should be now."""
         source, wallet = get_card_source(), self.wallet
         remote_ids = WalletPass.objects.order_by("pk").values_list("card_key", "remote_id")

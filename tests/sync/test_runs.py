@@ -484,7 +484,7 @@ class TestEndings:
         configure(concurrency=1)
         google.set_latency(0.2)
 
-        report = sync_wallet_passes(max_seconds=1)
+        report = sync_wallet_passes(max_seconds=2)
 
         assert report.status == "partial"
         assert report.was_stopped_early
