@@ -73,6 +73,7 @@ class Card:
     """One customer's card as it should look on the phone now.
 
     `key` is stable for life and at most 191 characters. `expires_at` must be aware of its zone.
+    `has_expired` is filled in when the card is rendered.
     """
 
     key: str
@@ -85,6 +86,7 @@ class Card:
     barcode: Barcode | None = None
     expires_at: datetime | None = None
     is_active: bool = True
+    has_expired: bool = False
 
     @property
     def label(self) -> str:

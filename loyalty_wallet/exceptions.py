@@ -13,6 +13,7 @@
     │   ├── ClassMissingError        class_missing        fails the card at once
     │   ├── NotFoundError            not_found            fails the card at once
     │   ├── InvalidCardError         invalid_card         fails the card at once
+    │   ├── CardsGoneError           cards_gone           fails the card at once
     │   ├── NotificationQuotaError   notification_quota   fails the card at once
     │   ├── PushRefusedError         push_refused         fails the card at once
     │   ├── DeferredError            deferred             not tried, due next time
@@ -57,7 +58,8 @@ class ForgedCallbackError(LoyaltyWalletError):
 class AddToWalletError(LoyaltyWalletError):
     """A card cannot be put on a phone now.
 
-    `code` is that of the delivery that failed, or `unknown_card`, `inactive`, `no_wallet`;
+    `code` is that of the delivery that failed, or `unknown_card`, `inactive`, `expired`, `erased`,
+    `no_wallet`;
     `is_temporary` says whether waiting, or mending the wallet's configuration, helps.
     """
 
@@ -231,6 +233,19 @@ class InvalidCardError(DeliveryError):
     code = "invalid_card"
     cause = gettext_noop("The card could not be read, or a field breaks the provider's rules.")
     remedy = gettext_noop("Correct the field that the message names, then sync the card again.")
+
+
+class CardsGoneError(DeliveryError):
+    """Most cards of a run are not in the card source: it is more likely broken than they are gone."""
+
+    code = "cards_gone"
+    cause = gettext_noop(
+        "The card source does not find most of the cards: it may be broken, so nothing was voided."
+    )
+    remedy = gettext_noop(
+        "Mend the card source; if the cards are meant to be gone, "
+        "manage.py erase_wallet_card --gone erases them."
+    )
 
 
 class NotificationQuotaError(DeliveryError):

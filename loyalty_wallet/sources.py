@@ -109,6 +109,7 @@ class LoyaltyCardSource(CardSource):
             stamps=row.stamps,
             tier=row.tier,
             barcode=Barcode(value=row.card_number, text=row.card_number),
+            expires_at=row.expires_at,
             is_active=row.is_active and row.program.is_active,
         )
 

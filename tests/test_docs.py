@@ -30,6 +30,7 @@ PAGES = {
 EVERYTHING = "\n".join(PAGES.values())
 COMMANDS = {
     "demo": "project",
+    "erase_wallet_card": "loyalty_wallet",
     "import_wallet_passes": "loyalty_wallet",
     "install_wallet_schedule": "loyalty_wallet",
     "prune_sync_runs": "loyalty_wallet",

@@ -21,6 +21,7 @@ FAILS_THE_CARD = {
     "class_missing",
     "not_found",
     "invalid_card",
+    "cards_gone",
     "notification_quota",
     "push_refused",
     "bug",

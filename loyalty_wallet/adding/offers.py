@@ -11,6 +11,8 @@ from ..cards import Card
 from ..exceptions import AddToWalletError
 from ..registry import get_wallets
 from ..sources import get_card_source
+from ..sync.erasure import erased_among
+from ..sync.rendering import as_of_now
 from ..wallets.apple import AppleWallet
 from ..wallets.base import Wallet
 from ..wallets.google import GoogleWallet
@@ -34,7 +36,9 @@ def key_of(card: Any) -> str:
 
 
 def find_card(card_key: str) -> Card:
-    """Return the card. Raises AddToWalletError when there is none, or none that is active."""
+    """Return the card. Raises AddToWalletError when there is none, or none that is valid."""
+    if erased_among([card_key]):
+        raise AddToWalletError("The card was erased from the wallets.", code="erased")
     source = get_card_source()
     try:
         card = next((source.to_card(row) for row in source.rows_for([card_key])), None)
@@ -48,6 +52,9 @@ def find_card(card_key: str) -> Card:
         raise AddToWalletError("There is no such card.", code="unknown_card")
     if not (card.is_active and card.program.is_active):
         raise AddToWalletError("The card is not active.", code="inactive")
+    card = as_of_now(card)
+    if card.has_expired:
+        raise AddToWalletError("The card has expired.", code="expired")
     return card
 
 

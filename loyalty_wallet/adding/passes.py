@@ -71,6 +71,8 @@ def _ready_pass(card: Card, wallet: Wallet, is_ready: Callable[[WalletPass], boo
     while row is None or not is_ready(row):
         report = sync_card_to_wallets(card.key, wallet=wallet.alias, max_attempts=ATTEMPTS)
         row = _find_pass(card, wallet)
+        # It may have been erased since the card was found.
+        find_card(card.key)
         if row is not None and is_ready(row):
             break
         if report.failures or report.error or time.monotonic() > give_up_at:

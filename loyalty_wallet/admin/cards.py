@@ -20,6 +20,7 @@ from ..models import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
 from ..sources import CardSource, get_card_source
 from .actions import ResyncAdmin
 from .base import ReadOnlyAdmin, StyledAdmin
+from .erasing import EraseAdmin
 from .forms import TransactionForm
 from .panels import card_passes
 from .words import when
@@ -84,7 +85,7 @@ class ProgramAdmin(StyledAdmin, ResyncAdmin):
         )
 
 
-class CardAdmin(StyledAdmin, ResyncAdmin):
+class CardAdmin(StyledAdmin, EraseAdmin):
     """Cards. Balances are shown here and moved by transactions."""
 
     is_about_one_card = True
@@ -109,7 +110,8 @@ class CardAdmin(StyledAdmin, ResyncAdmin):
         return _keys_of(queryset)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        card = (None, {"fields": ("program", "card_number", "holder_name", "tier", "is_active")})
+        names = ("program", "card_number", "holder_name", "tier", "expires_at", "is_active")
+        card = (None, {"fields": names})
         if obj is None:
             return (card,)
         balance = {

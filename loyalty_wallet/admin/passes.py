@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import WalletPass
 from ..sources import get_card_source
-from .actions import ResyncAdmin
 from .base import ReadOnlyAdmin
+from .erasing import EraseAdmin
 from .filters import PassStatusFilter, ProgramKeyFilter, WalletFilter
 from .panels import failure_rows, pass_panels, pretty
 from .words import NOTHING, link, pass_status, remedy, run_link, when
 
 
-class PassAdmin(ReadOnlyAdmin, ResyncAdmin):
+class PassAdmin(ReadOnlyAdmin, EraseAdmin):
     """One card in one wallet."""
 
     is_about_one_card = True

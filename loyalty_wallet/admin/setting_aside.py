@@ -156,7 +156,10 @@ def _eligible(pks: list[int], step: Step) -> list[int]:
 def _passes(pks: list[int], step: Step) -> Any:
     passes = WalletPass.objects.filter(pk__in=pks)
     # One that a worker holds at this moment is left to it: it may be right in a second.
-    return passes.set_aside() if step is TAKE_UP else passes.due().unleased()
+    if step is TAKE_UP:
+        return passes.set_aside()
+    # What is being erased is tried until it is done.
+    return passes.due().unleased().exclude(state=WalletPass.State.ERASING)
 
 
 def _carry_out(pks: list[int], step: Step) -> int:

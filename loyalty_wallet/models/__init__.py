@@ -13,7 +13,7 @@ from .apple import (
 from .audits import WalletAudit
 from .cards import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
 from .google import GoogleCallback
-from .passes import DatabaseNow, WalletPass, WalletProgram
+from .passes import DatabaseNow, ErasedCard, WalletPass, WalletProgram
 from .probes import WalletProbe
 from .runs import SyncAlert, SyncBatch, SyncFailure, SyncRun, SyncState, WalletLimit
 
@@ -23,6 +23,7 @@ __all__ = [
     "ApplePassType",
     "AppleRegistration",
     "DatabaseNow",
+    "ErasedCard",
     "GoogleCallback",
     "LoyaltyCard",
     "LoyaltyProgram",

@@ -111,6 +111,7 @@ class LoyaltyCard(ShownModel):
         "points_balance",
         "stamps",
         "tier",
+        "expires_at",
         "is_active",
     )
 
@@ -124,6 +125,12 @@ class LoyaltyCard(ShownModel):
     points_balance = models.BigIntegerField(_("points balance"), default=0)
     stamps = models.IntegerField(_("stamps"), default=0)
     tier = models.CharField(_("tier"), max_length=50, blank=True)
+    expires_at = models.DateTimeField(
+        _("expires"),
+        null=True,
+        blank=True,
+        help_text=_("From then on phones show the card as expired. Empty: never."),
+    )
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True, db_index=True)

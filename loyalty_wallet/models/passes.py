@@ -53,7 +53,7 @@ class WalletPassQuerySet(models.QuerySet["WalletPass"]):
         """Mark these passes as due, in the caller's transaction; return how many there are.
 
         The oldest `due_at` is kept, so that it says since when the phone is wrong. A pass that
-        was set aside is taken up again.
+        was set aside is taken up again; one that was erased is never due again.
         """
         changes: dict[str, Any] = {
             "desired_revision": F("desired_revision") + 1,
@@ -71,7 +71,7 @@ class WalletPassQuerySet(models.QuerySet["WalletPass"]):
         }
         if priority is not None:
             changes["priority"] = priority
-        return self.update(**changes)
+        return self.exclude(state=WalletPass.State.ERASED).update(**changes)
 
 
 class WalletPass(models.Model):
@@ -91,9 +91,17 @@ class WalletPass(models.Model):
         AUDIT = "audit", _("an audit")
 
     class State(models.TextChoices):
+        """What becomes of the pass, but for whether it is due.
+
+        A voided pass is blank and inactive, for its card is gone from the card source; should the
+        card come back, so does the pass. What was erased never comes back.
+        """
+
         ACTIVE = "active", _("active")
         VOIDED = "voided", _("voided")
         SET_ASIDE = "set_aside", _("set aside")
+        ERASING = "erasing", _("being erased")
+        ERASED = "erased", _("erased")
 
     class Priority(models.IntegerChoices):
         """The order of claiming: higher first, then the longest due."""
@@ -150,6 +158,13 @@ class WalletPass(models.Model):
     )
     payload = models.JSONField(_("delivered payload"), default=dict, blank=True)
     synced_at = models.DateTimeField(_("synced"), null=True, blank=True)
+    expires_at = models.DateTimeField(
+        _("expires"),
+        null=True,
+        blank=True,
+        db_index=True,
+        help_text=_("When the card expires, if that is yet to come: the pass is due then."),
+    )
 
     authentication_token = models.CharField(max_length=150, blank=True, editable=False)
     change_tag = models.PositiveBigIntegerField(
@@ -191,7 +206,10 @@ class WalletPass(models.Model):
                 name="wallet_pass_due",
             ),
         )
-        permissions = (("resync_walletpass", _("Can sync wallet passes again")),)
+        permissions = (
+            ("resync_walletpass", _("Can sync wallet passes again")),
+            ("erase_walletpass", _("Can erase cards from the wallets")),
+        )
 
     def __str__(self) -> str:
         return f"{self.card_label or self.card_key} ({self.wallet})"
@@ -209,6 +227,23 @@ class WalletPass(models.Model):
     def new_suffix() -> str:
         """Make the opaque, unguessable part of a remote id."""
         return uuid.uuid4().hex
+
+
+class ErasedCard(models.Model):
+    """A card that was, or is being, erased from the wallets: it never gets a pass again.
+
+    Its key is all that is kept of it.
+    """
+
+    card_key = models.CharField(_("card key"), max_length=KEY_LENGTH, unique=True)
+    asked_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("erased card")
+        verbose_name_plural = _("erased cards")
+
+    def __str__(self) -> str:
+        return self.card_key
 
 
 class WalletProgram(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .erasure import erase_card
 from .outbox import connect, issue, touch
 from .preview import forecast_sync, preview_sync
 from .realtime import deliver_due_card, sync_card_to_wallets
@@ -16,6 +17,7 @@ __all__ = [
     "connect",
     "deliver_due_card",
     "deliver_overdue",
+    "erase_card",
     "forecast_sync",
     "help_with_run",
     "issue",

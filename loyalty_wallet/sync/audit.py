@@ -39,7 +39,9 @@ def audit() -> int:
     state.scanned_until = now
     wallets = get_wallets()
     renderers = {alias: Renderer(wallet) for alias, wallet in wallets.items()}
-    passes = WalletPass.objects.filter(wallet__in=list(wallets))
+    passes = WalletPass.objects.filter(wallet__in=list(wallets)).exclude(
+        state=WalletPass.State.ERASED
+    )
     last = passes.aggregate(last=Max("pk"))["last"] or 0
     remaining = math.ceil(passes.count() / SLICES)
     found = 0

@@ -37,6 +37,12 @@ def discover() -> int:
     return touched
 
 
+def touch_expired() -> int:
+    """Touch the passes whose card has expired since it was delivered; return how many."""
+    expired = WalletPass.objects.filter(expires_at__lte=timezone.now(), due_at__isnull=True)
+    return expired.touch()
+
+
 def _is_left_aside(start: datetime) -> Q:
     """Whoever set a pass aside knew of its change: what changes later is found a window later."""
     return Q(state=WalletPass.State.SET_ASIDE, changed_at__gte=start)

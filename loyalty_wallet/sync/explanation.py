@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from ..exceptions import failure_classes
 from ..models import DatabaseNow, SyncFailure, SyncRun, WalletPass
 from .jobs import JobOutcome
+from .obstacles import sentences_on
 from .timeline import Device, devices_of
 from .truth import Obstacle, Truth, truths_of
 
@@ -66,7 +67,7 @@ def verdict_on(truth: Truth, devices: Sequence[Device]) -> Verdict:
 def explain_truth(truth: Truth, devices: Sequence[Device], failure: SyncFailure | None) -> str:
     """Do what `explain` does with what the caller has read already."""
     if truth.is_left_alone:
-        return " ".join([*_obstacle(truth), *_last_delivery(truth)])
+        return " ".join([*sentences_on(truth), *_last_delivery(truth)])
     sentences = [
         *_state_of_phone(truth, verdict_on(truth, devices)),
         *_reason(truth, failure),
@@ -82,24 +83,10 @@ def is_leased(row: WalletPass) -> bool:
     return row.lease_until is not None and held.exists()
 
 
-def _obstacle(truth: Truth) -> Iterator[str]:
-    match truth.obstacle:
-        case Obstacle.MISCONFIGURED:
-            yield _("Nothing can be sent, for the settings are wrong.")
-            if truth.error is not None:
-                yield truth.error.message
-        case Obstacle.NOT_CONFIGURED:
-            yield _("Nothing is sent: no wallet “%(wallet)s” is configured here.") % {
-                "wallet": truth.row.wallet
-            }
-        case Obstacle.CARD_GONE:
-            yield _("Nothing is sent: the card itself is gone from its table.")
-        case Obstacle.NOT_NAMED:
-            yield _("Nothing is sent: the card's program does not name this wallet.")
-
-
 def _last_delivery(truth: Truth) -> Iterator[str]:
     row = truth.row
+    if row.state in (WalletPass.State.VOIDED, WalletPass.State.ERASED):
+        return
     if row.synced_at is None or not truth.was_delivered:
         yield _("Nothing was ever delivered.")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from ..exceptions import DeferredError, DeliveryError
@@ -19,7 +20,7 @@ class JobOutcome(StrEnum):
     FAILED = "failed"
     DEFERRED = "deferred"
     SKIPPED = "skipped"
-    """The card is gone, or its program no longer uses the wallet: nothing to bring up to date."""
+    """The card's program no longer uses the wallet: nothing to bring up to date."""
     RELEASED = "released"
     """Not tried, or not ours any more: the pass stays due."""
 
@@ -42,6 +43,10 @@ class Job:
     fingerprint: str = ""
     program_key: str = ""
     card_label: str = ""
+    expires_at: datetime | None = None
+    """When the card expires, unless it has."""
+    is_erasure: bool = False
+    """The card is erased from the wallets: what is delivered is a blank pass."""
     attempts: int = 0
     requests: int = 0
     outcome: JobOutcome | None = None
@@ -53,6 +58,11 @@ class Job:
     def body(self) -> str:
         """The payload's JSON."""
         return "{}" if self.update is None else self.update.body.decode()
+
+    @property
+    def is_blank(self) -> bool:
+        """Nothing of the customer is left in what is delivered: the card is gone, or erased."""
+        return self.update is not None and self.update.is_blank
 
     @property
     def failure(self) -> DeliveryError:

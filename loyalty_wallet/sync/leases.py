@@ -43,6 +43,7 @@ class ClaimedPass(NamedTuple):
     failing_runs: int
     last_code: str
     priority: int
+    state: str
 
 
 class Lease:

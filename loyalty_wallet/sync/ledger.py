@@ -10,19 +10,23 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Value, When
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, When
 from django.utils import timezone
 
 from ..conf import get_conf
-from ..exceptions import DeferredError, DeliveryError, KilledWorkerError
+from ..exceptions import DeferredError, DeliveryError
 from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
+from .erasure import note_blank, note_revived
 from .failpoints import failpoint
 from .jobs import Job, JobOutcome
 from .presence import note_answers
 from .receipts import record_pushes
+from .setting_aside import changes_after, code_after, counts_towards_set_aside
 from .transactions import in_transaction
 
 logger = logging.getLogger("loyalty_wallet.sync")
@@ -67,6 +71,8 @@ class Ledger:
         self._release(groups[JobOutcome.RELEASED])
         record_pushes(ours, self._using)
         note_answers(ours, self._using)
+        note_revived(ours, self._using)
+        note_blank(ours, self._using)
         counts = Counter(str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted)
         requests = sum(job.requests for job in ours)
         if counts or requests:
@@ -89,7 +95,7 @@ class Ledger:
             listed = list(untried.order_by("due_at").values_list("pk", flat=True)[:MOST_LISTED])
             deferred = untried.update(
                 last_run=self._run,
-                last_code=_code_after(DeferredError),
+                last_code=code_after(DeferredError),
                 last_outcome=JobOutcome.DEFERRED.value,
             )
             if deferred:
@@ -167,7 +173,7 @@ class Ledger:
             revision = job.row.desired_revision
             rows.append(
                 (
-                    *(value(job) for value in own_values.values()),
+                    *(_adapted(connection, value(job)) for value in own_values.values()),
                     revision,
                     revision,
                     WalletPass.Priority.NORMAL.value,
@@ -198,7 +204,7 @@ class Ledger:
                 "lease_token": "",
                 "lease_until": None,
                 "takeovers": 0,
-                "last_code": _code_after(failure),
+                "last_code": code_after(failure),
                 "last_outcome": outcome,
                 "last_run": self._run,
                 "priority": Case(
@@ -209,7 +215,7 @@ class Ledger:
             }
             if was_tried:
                 changes["tried_at"] = DatabaseNow()
-            self._own(group).update(**_counting_towards_set_aside(failure), **changes)
+            self._own(group).update(**changes_after(failure), **changes)
         self._report_set_aside(jobs)
         if self._run is not None:
             SyncFailure.objects.using(self._using).bulk_create(
@@ -233,7 +239,9 @@ class Ledger:
         set_aside = [
             job.row.card_key
             for job in jobs
-            if _counts_towards_set_aside(type(job.failure)) and job.row.failing_runs + 1 >= limit
+            if counts_towards_set_aside(type(job.failure))
+            and job.row.failing_runs + 1 >= limit
+            and job.row.state != WalletPass.State.ERASING
         ]
         if set_aside:
             logger.error(
@@ -247,35 +255,14 @@ class Ledger:
 _SNAPSHOTS: Mapping[str, Callable[[Job], Any]] = {
     "program_key": lambda job: job.program_key,
     "card_label": lambda job: job.card_label,
+    "expires_at": lambda job: job.expires_at,
 }
 
 
-def _counts_towards_set_aside(failure: type[DeliveryError]) -> bool:
-    """Whether more runs are no help for this card. A stopped wallet says nothing of its cards."""
-    return not failure.is_retryable and not failure.stops_wallet
-
-
-def _code_after(failure: type[DeliveryError]) -> Case | Value:
-    """A deferral says nothing of the card: what it failed with before is still its last failure."""
-    code = Value(failure.code)
-    if failure is not DeferredError:
-        return code
-    return Case(When(last_code="", then=code), default=F("last_code"))
-
-
-def _counting_towards_set_aside(failure: type[DeliveryError]) -> dict[str, Any]:
-    if failure is KilledWorkerError:
-        return {"state": WalletPass.State.SET_ASIDE}
-    if not _counts_towards_set_aside(failure):
-        return {"failing_runs": 0} if failure.is_retryable else {}
-    limit = get_conf().set_aside_after
-    return {
-        "state": Case(
-            When(failing_runs__gte=limit - 1, then=Value(WalletPass.State.SET_ASIDE)),
-            default=F("state"),
-        ),
-        "failing_runs": F("failing_runs") + 1,
-    }
+def _adapted(connection: BaseDatabaseWrapper, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return value
 
 
 def _failure_row(run: SyncRun, pk: int, error: DeliveryError, *, attempts: int) -> SyncFailure:

@@ -9,13 +9,15 @@ from typing import Any
 
 from django.db import router, transaction
 from django.db.models import Q
+from django.db.models.signals import post_delete
 
 from .. import signals
 from ..cards import Card
 from ..exceptions import SelectionError
-from ..models import DatabaseNow, LoyaltyProgram, WalletPass
+from ..models import DatabaseNow, LoyaltyCard, LoyaltyProgram, WalletPass
 from ..registry import get_wallets
 from ..sources import get_card_source
+from .erasure import erased_among
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -63,7 +65,7 @@ def issue(card_keys: Iterable[str], wallets: Iterable[str] | None = None) -> int
     """Make the missing passes of these cards, due at once; return how many were made.
 
     A card gets a pass in each of `wallets` (by default: all that are configured) that its program
-    names.
+    names. A card that was erased gets none.
     Raises SelectionError for an alias that is not configured.
     """
     aliases = None if wallets is None else _configured(wallets)
@@ -76,6 +78,10 @@ def issue(card_keys: Iterable[str], wallets: Iterable[str] | None = None) -> int
 
 def connect() -> None:
     """Let changes of our own cards and programs touch their passes."""
+    # For this table alone: with listeners, Django deletes row by row.
+    post_delete.connect(
+        _touch_deleted, sender=LoyaltyCard, dispatch_uid="loyalty_wallet.touch_deleted"
+    )
     signals.cards_changed.connect(_touch_changed_cards, dispatch_uid="loyalty_wallet.touch")
     signals.program_changed.connect(_touch_program, dispatch_uid="loyalty_wallet.touch_program")
 
@@ -96,8 +102,9 @@ def _issue(card_keys: list[str], aliases: list[str] | None, *, only_automatic: b
         .values_list("card_key", "wallet")
     )
     lacking = [key for key in card_keys if any((key, alias) not in existing for alias in wanted)]
+    erased = erased_among(lacking) if lacking else set()
     passes = []
-    for card in _load(lacking):
+    for card in _load([key for key in lacking if key not in erased]):
         program = card.program
         if only_automatic and not (program.auto_issue and program.is_active and card.is_active):
             continue
@@ -160,6 +167,11 @@ def _touch_changed_cards(*, sender: Any, card_keys: list[str], **_: Any) -> None
     # With another card source the keys of our own table would name somebody else's cards.
     if get_card_source().model is sender:
         touch(card_keys)
+
+
+def _touch_deleted(*, sender: Any, instance: LoyaltyCard, **_: Any) -> None:
+    if get_card_source().model is sender:
+        touch([get_card_source().key_for(instance)])
 
 
 def _touch_program(*, program: LoyaltyProgram, **_: Any) -> None:

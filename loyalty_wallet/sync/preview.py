@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ..models import AppleRegistration, SyncRun, SyncState, WalletPass
@@ -175,7 +175,8 @@ def _selected(selection: Selection, alias: str) -> Iterator[list[ClaimedPass]]:
         elif selection.kind in (Kind.FAILED, Kind.RUN):
             yield from _rows(passes.due())
         else:
-            yield from _rows(passes.filter(~Q(state=WalletPass.State.SET_ASIDE)))
+            left_out = (WalletPass.State.SET_ASIDE, WalletPass.State.ERASED)
+            yield from _rows(passes.exclude(state__in=left_out))
 
 
 def _rows(passes: QuerySet[WalletPass]) -> Iterator[list[ClaimedPass]]:

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from ..models import DatabaseNow, SyncRun, WalletPass
 from ..registry import get_wallets
+from .discovery import touch_expired
 from .engine import Engine
 from .orders import Orders
 from .report import SyncReport
@@ -62,9 +63,11 @@ def resume_dead_run(*, stop_on: type[BaseException] = KeyboardInterrupt) -> Sync
 def deliver_overdue(*, stop_on: type[BaseException] = KeyboardInterrupt) -> int:
     """Deliver what should have been delivered in real time; return how many passes came through.
 
-    While a full run is going they are left to it, and so is what has failed.
+    That includes cards that have expired. While a full run is going they are left to it, and so
+    is what has failed.
     """
     close_abandoned()
+    touch_expired()
     overdue = Q(due_at__lt=DatabaseNow() - OVERDUE_AFTER, last_code="")
     if is_full_run_going() or not WalletPass.objects.due().unleased().filter(overdue).exists():
         return 0

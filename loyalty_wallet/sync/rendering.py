@@ -8,15 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from ..cards import Program
+from ..cards import Card, Program
 from ..conf import get_conf
 from ..exceptions import DeliveryError, InvalidCardError, KilledWorkerError
-from ..models import WalletProgram
+from ..models import WalletPass, WalletProgram
 from ..sources import get_card_source
 from ..wallets.base import (
     PassUpdate,
@@ -26,6 +27,8 @@ from ..wallets.base import (
     canonical_json,
     fingerprint,
 )
+from .census import Census
+from .erasure import erased_among
 from .jobs import Job, JobOutcome
 from .leases import KILLER_AFTER, ClaimedPass, Lease
 
@@ -49,13 +52,20 @@ class Renderer:
         self._notify = notify
         self._recreate_missing = get_conf().recreate_missing
         self._programs: dict[str, RenderedProgram | DeliveryError] = {}
+        self._census = Census(wallet.alias)
 
     def render(self, lease: Lease, rows: Sequence[ClaimedPass]) -> list[Job]:
         """Return a job for each row; the ones that need no delivery have their outcome already.
 
         Whatever goes wrong with one card is that job's failure.
         """
-        found = self._load(rows)
+        erased = erased_among({row.card_key for row in rows})
+        found = self._load([row for row in rows if row.card_key not in erased])
+        blank = [row for row in rows if row.card_key in erased or row.card_key not in found]
+        delivered = _delivered_payloads(blank)
+        is_gone_for_certain = self._census.take(
+            present=found, gone=[row for row in blank if row.card_key not in erased]
+        )
         jobs = []
         for row in rows:
             job = Job(row=row, lease=lease, program_key=row.program_key, card_label=row.card_label)
@@ -64,9 +74,15 @@ class Renderer:
                 job.finish(JobOutcome.FAILED, _killer(row))
             elif isinstance(source_row, Exception):
                 job.finish(JobOutcome.FAILED, unreadable(source_row))
+            elif row.card_key in erased:
+                job.is_erasure = True
+                self._render_blank(job, delivered.get(row.pk, {}))
             elif source_row is None:
                 # The card is gone: there is nothing left that the phone could show.
-                job.finish(JobOutcome.SKIPPED)
+                if is_gone_for_certain or row.state == WalletPass.State.VOIDED:
+                    self._render_blank(job, delivered.get(row.pk, {}))
+                else:
+                    job.finish(JobOutcome.FAILED, self._census.doubt)
             else:
                 self._render(job, source_row)
             jobs.append(job)
@@ -116,6 +132,8 @@ class Renderer:
                 return
             job.program_key = card.program.key
             job.card_label = card.label[:200]
+            card = as_of_now(card)
+            job.expires_at = None if card.has_expired else card.expires_at
             program = self._program(card.program)
             payload = self._wallet.render(
                 card, remote_id=row.remote_id, program_id=program.update.remote_id
@@ -132,10 +150,7 @@ class Renderer:
             logger.exception("The card %s could not be rendered.", row.card_key)
             job.finish(JobOutcome.FAILED, unreadable(error))
             return
-        # After a takeover somebody's request may have landed that nobody recorded.
-        may_have_landed = row.takeovers and not self._wallet.is_published
-        is_certain = not (row.is_forced or may_have_landed)
-        is_changed = not (is_certain and job.fingerprint == row.fingerprint)
+        is_changed = self._is_changed(job)
         job.update = PassUpdate(
             remote_id=row.remote_id,
             payload=payload,
@@ -148,6 +163,43 @@ class Renderer:
         if not (is_changed or program.update.is_changed):
             job.finish(JobOutcome.UNCHANGED)
 
+    def _render_blank(self, job: Job, delivered: Payload) -> None:
+        row = job.row
+        job.card_label = ""
+        program_id = known_program_id(self._wallet, row.program_key)
+        try:
+            payload = self._wallet.render_blank(
+                delivered, remote_id=row.remote_id, program_id=program_id
+            )
+        except DeliveryError as error:
+            job.finish(JobOutcome.FAILED, error)
+            return
+        body = canonical_json(payload)
+        job.fingerprint = fingerprint(body)
+        is_changed = self._is_changed(job)
+        job.update = PassUpdate(
+            remote_id=row.remote_id,
+            payload=payload,
+            body=body,
+            # Nothing is made for who is gone: neither the pass nor its program.
+            program=ProgramUpdate(
+                remote_id=program_id, payload={}, is_known=True, is_changed=False
+            ),
+            is_changed=is_changed,
+            may_create=False,
+            is_blank=True,
+        )
+        if not is_changed:
+            job.finish(JobOutcome.UNCHANGED)
+
+    def _is_changed(self, job: Job) -> bool:
+        """Say whether the provider may have something else than what was rendered."""
+        row = job.row
+        # After a takeover somebody's request may have landed that nobody recorded.
+        may_have_landed = row.takeovers and not self._wallet.is_published
+        is_certain = not (row.is_forced or may_have_landed)
+        return not (is_certain and job.fingerprint == row.fingerprint)
+
     def _program(self, program: Program) -> RenderedProgram:
         rendered = self._programs.get(program.key)
         if rendered is None:
@@ -159,6 +211,31 @@ class Renderer:
         if isinstance(rendered, DeliveryError):
             raise rendered
         return rendered
+
+
+def as_of_now(card: Card) -> Card:
+    """Return the card as it is at this moment: it may have expired."""
+    has_expired = card.expires_at is not None and _is_past(card.expires_at)
+    return card if has_expired == card.has_expired else replace(card, has_expired=has_expired)
+
+
+def _is_past(moment: datetime) -> bool:
+    # What has no zone is refused by the wallets, by name.
+    return moment.tzinfo is not None and moment <= timezone.now()
+
+
+def _delivered_payloads(rows: Sequence[ClaimedPass]) -> dict[int, Any]:
+    if not rows:
+        return {}
+    passes = WalletPass.objects.filter(pk__in=[row.pk for row in rows])
+    return dict(passes.values_list("pk", "payload"))
+
+
+def known_program_id(wallet: Wallet, program_key: str) -> str:
+    """Return the provider's id of a program that was delivered, or the one it would get."""
+    known = WalletProgram.objects.filter(program_key=program_key, wallet=wallet.alias)
+    remote_id = known.values_list("remote_id", flat=True).first()
+    return remote_id or wallet.program_id(program_key)
 
 
 def render_program(wallet: Wallet, program: Program) -> RenderedProgram:

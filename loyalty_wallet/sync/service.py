@@ -17,8 +17,9 @@ from ..models import SyncRun
 from ..redaction import redact
 from .alerts import judge_run
 from .audit import audit
-from .discovery import discover
+from .discovery import discover, touch_expired
 from .engine import Engine
+from .erasure import finish_erasures
 from .failpoints import failpoint
 from .orders import Orders, Progress
 from .reminders import remind
@@ -186,8 +187,11 @@ def _options(*, force: bool, notify: bool) -> dict[str, bool]:
 
 def _discover(*, audits: bool) -> str:
     try:
-        discover()
+        # First what asks the card source for nothing, and so works without it.
+        touch_expired()
         remind()
+        finish_erasures()
+        discover()
         if audits:
             audit()
     except Exception as error:

@@ -20,7 +20,7 @@ from ..models import WalletPass
 from ..registry import get_wallets
 from ..sources import get_card_source
 from ..wallets.base import Payload, Wallet, canonical_json, fingerprint
-from .rendering import render_program, unreadable
+from .rendering import as_of_now, render_program, unreadable
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -34,6 +34,7 @@ class Obstacle(StrEnum):
     MISCONFIGURED = "misconfigured"
     NOT_CONFIGURED = "not_configured"
     CARD_GONE = "card_gone"
+    ERASED = "erased"
     NOT_NAMED = "not_named"
     """The card's program does not name the wallet, or no longer."""
     UNREADABLE = "unreadable"
@@ -147,6 +148,8 @@ def _untold(row: WalletPass, obstacle: Obstacle, **known: Any) -> Truth:
 
 
 def _truth(row: WalletPass, card: Card | None, wallet: Wallet | None) -> Truth:
+    if row.state in (WalletPass.State.ERASING, WalletPass.State.ERASED):
+        return _untold(row, Obstacle.ERASED)
     if wallet is None:
         return _untold(row, Obstacle.NOT_CONFIGURED, card=card)
     published = wallet.is_published
@@ -154,6 +157,7 @@ def _truth(row: WalletPass, card: Card | None, wallet: Wallet | None) -> Truth:
         return Truth(row=row, obstacle=Obstacle.CARD_GONE, is_published=published)
     if wallet.alias not in card.program.wallets:
         return Truth(row=row, card=card, obstacle=Obstacle.NOT_NAMED, is_published=published)
+    card = as_of_now(card)
     try:
         program = render_program(wallet, card.program)
         desired = wallet.render(card, remote_id=row.remote_id, program_id=program.update.remote_id)

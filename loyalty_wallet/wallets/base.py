@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from ..cards import Card, Program
+from ..cards import Card, Program, ProgramKind
 from ..exceptions import DeliveryError, RateLimitedError, UnauthorizedError
 from .remote import RemotePage
 
@@ -103,6 +103,8 @@ class PassUpdate:
     """False: only the program has changed."""
     may_create: bool = True
     """Insert the pass when the provider does not know it."""
+    is_blank: bool = False
+    """Nothing of its customer is to be left: a pass that the provider does not know is right."""
     notify: bool = False
     """Let the provider tell the customer; it allows 3 notifications per pass in 24 hours."""
     targets: Sequence[PushTarget] = ()
@@ -237,6 +239,16 @@ class Wallet(ABC):
 
         Deterministic: equal cards give equal payloads. Raises InvalidCardError.
         """
+
+    def render_blank(self, delivered: Payload, *, remote_id: str, program_id: str) -> Payload:
+        """Return what the provider should have of a pass whose card is gone, or was erased.
+
+        Inactive, and without anything of its customer. `delivered` is what was delivered last,
+        possibly nothing; what it says of the program may stay.
+        """
+        program = Program(key="-", name="-", issuer_name="-", kind=ProgramKind.POINTS)
+        blank = Card(key="-", program=program, card_number="", is_active=False)
+        return self.render(blank, remote_id=remote_id, program_id=program_id)
 
     @abstractmethod
     def render_program(self, program: Program, *, program_id: str) -> Payload:

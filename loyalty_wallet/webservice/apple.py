@@ -35,6 +35,9 @@ def registration(
     if request.method == "DELETE":
         registrations.unregister(device, wallet_pass, pass_type)
         return HttpResponse()
+    if wallet_pass.state == WalletPass.State.ERASED:
+        # Whoever has it may still fetch what is void; no phone is remembered for it again.
+        return _unauthorized(request)
     push_token = registrations.read_push_token(read_json(request, most_bytes=4096))
     outcome = registrations.register(device, wallet_pass, pass_type, push_token)
     if outcome is registrations.Outcome.TOO_MANY_DEVICES:

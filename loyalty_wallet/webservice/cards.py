@@ -83,7 +83,14 @@ _NO_WALLET = Problem(
     title=_("This card is not for phones"),
     text=_("It cannot be added to this wallet. Please use it as you have it."),
 )
-_REFUSALS = {"unknown_card": _UNKNOWN, "inactive": _INACTIVE, "no_wallet": _NO_WALLET}
+_REFUSALS = {
+    "unknown_card": _UNKNOWN,
+    "inactive": _INACTIVE,
+    "expired": _INACTIVE,
+    # As if there had never been such a card.
+    "erased": _UNKNOWN,
+    "no_wallet": _NO_WALLET,
+}
 
 
 class TooOftenError(Exception):

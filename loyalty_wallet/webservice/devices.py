@@ -13,7 +13,15 @@ from ..registry import get_wallets
 from ..wallets.apple import AppleWallet
 
 _SCHEME = "ApplePass "
-_FIELDS = ("wallet", "remote_id", "authentication_token", "change_tag", "modified_at", "presence")
+_FIELDS = (
+    "wallet",
+    "remote_id",
+    "authentication_token",
+    "change_tag",
+    "modified_at",
+    "presence",
+    "state",
+)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _NOBODYS_TOKEN = secrets.token_urlsafe(32)
 

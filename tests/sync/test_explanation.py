@@ -183,7 +183,7 @@ def test_wallets_to_which_nothing_is_sent(card: LoyaltyCard, configure: Configur
     assert_says(row, "no wallet “elsewhere” is configured here")
     row = pass_of(card)
     card.delete()
-    assert_says(row, "the card itself is gone")
+    assert_says(row, "The card itself is gone", "is to be made void and blank")
     configure(api_url="http://example.com")
     assert_says(row, "the settings are wrong", "api_url must be https")
 

@@ -422,7 +422,7 @@ def test_a_card_deleted_during_its_push_does_no_harm(
 
     def delete(request: LoggedRequest) -> None:
         if request.resource_id == gone_id:
-            LoyaltyCard.objects.get(pk=gone_pk).delete()
+            LoyaltyCard.objects.filter(pk=gone_pk).delete()
             connection.close()
 
     google.on_request = delete
@@ -432,12 +432,13 @@ def test_a_card_deleted_during_its_push_does_no_harm(
     assert report.status == "succeeded"
     assert report.failed_card_ids == ()
     assert balance_at(google, stays) == 5
+    assert google.objects[gone_id]["state"] == "INACTIVE"
 
 
 def test_a_card_deleted_before_its_push_is_not_a_failure(
     google: GoogleEmulator, right_cards: MakeCards
 ) -> None:
-    """Case 54: a pass whose card is gone is not sent and not due any more."""
+    """Case 54: a pass whose card is gone is made inactive, and is not due any more."""
     gone, stays = right_cards(2)
     for card in (gone, stays):
         card.record("earn", points=5)
@@ -446,9 +447,11 @@ def test_a_card_deleted_before_its_push_is_not_a_failure(
 
     report = sync_wallet_passes()
 
-    assert report.cards["selected"] == 1
+    assert report.status == "succeeded"
     gone_pass.refresh_from_db()
     assert gone_pass.due_at is None
+    assert gone_pass.state == WalletPass.State.VOIDED
+    assert google.objects[gone_pass.remote_id]["state"] == "INACTIVE"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -41,7 +41,14 @@ from loyalty_wallet.models import (
     WalletPass,
 )
 from loyalty_wallet.registry import get_wallets
-from loyalty_wallet.sync import Selection, SyncReport, sync_wallet_passes, touch
+from loyalty_wallet.sync import (
+    Selection,
+    SyncReport,
+    erase_card,
+    issue,
+    sync_wallet_passes,
+    touch,
+)
 from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import ClaimedPass, Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
@@ -51,6 +58,8 @@ from tests.shopfront import Configure
 CARDS = 2
 CARD = st.integers(0, CARDS - 1)
 CARDS_TOGETHER = st.sampled_from([(0,), (1,), (0, 1)])
+BLANK = -1
+"""What a phone shows of a card that is gone or was erased, in place of its balance."""
 MOST_ROUNDS = 10
 MOST_CHANGES = 3
 """Of the shop between two steps of workers: more lead nowhere."""
@@ -73,7 +82,10 @@ class Deed(Enum):
 
     FORCE_ONE = auto()
     FORCE_ALL_DUE = auto()
+    DELETE = auto()
+    """The shop's own row; the wallets' pass is to be blank as long as there is none."""
     ERASE = auto()
+    """From the wallets, for good."""
     LEAVE_OR_JOIN = auto()
     RUN_THROUGH_AN_OUTAGE = auto()
 
@@ -96,7 +108,8 @@ class Provider:
         self._newest[remote_id] = revision
         if is_answered:
             self.may_show[remote_id].clear()
-        self.may_show[remote_id].add(job.update.payload["loyaltyPoints"]["balance"]["int"])
+        points = job.update.payload["loyaltyPoints"]
+        self.may_show[remote_id].add(points["balance"]["int"] if points else BLANK)
 
 
 class Worker:
@@ -182,6 +195,7 @@ class Sync(RuleBasedStateMachine):
         self.provider = Provider()
         self.alive: list[Worker] = []
         self.forced: set[int] = set()
+        self.erased: set[str] = set()
         self.counted: Counter[str] = Counter()
         self.is_in_wallet = True
         self.changes_in_a_row = 0
@@ -213,8 +227,11 @@ class Sync(RuleBasedStateMachine):
                 self.order(Selection.of_cards([key]))
             case Deed.FORCE_ALL_DUE:
                 self.order(Selection())
-            case Deed.ERASE:
+            case Deed.DELETE:
                 LoyaltyCard.objects.filter(pk=key).delete()
+            case Deed.ERASE:
+                erase_card(key)
+                self.erased.add(key)
             case Deed.LEAVE_OR_JOIN:
                 self.leave_or_join_the_wallet()
             case Deed.RUN_THROUGH_AN_OUTAGE:
@@ -307,12 +324,23 @@ class Sync(RuleBasedStateMachine):
 
     @invariant()
     def a_pass_that_is_not_due_is_right(self) -> None:
-        if not self.is_in_wallet:
-            return
         balances = {card.key: card.points_balance for card in LoyaltyCard.objects.all()}
-        for row in WalletPass.objects.filter(due_at=None, card_key__in=balances):
-            assert self.provider.may_show[row.remote_id] == {balances[row.card_key]}
-            assert row.pk not in self.forced
+        for row in WalletPass.objects.filter(due_at=None):
+            shown = self.provider.may_show[row.remote_id]
+            if row.card_key in self.erased:
+                assert shown == {BLANK}
+                assert row.state == WalletPass.State.ERASED
+                assert row.card_label == ""
+            elif row.card_key not in balances:
+                assert shown == {BLANK}
+                assert row.state == WalletPass.State.VOIDED
+            elif self.is_in_wallet:
+                assert shown == {balances[row.card_key]}
+                assert row.pk not in self.forced
+
+    @invariant()
+    def what_was_erased_is_never_due_again(self) -> None:
+        assert not WalletPass.objects.due().filter(state=WalletPass.State.ERASED).exists()
 
     def teardown(self) -> None:
         """After the last step: one healthy worker puts everything right."""
@@ -331,6 +359,7 @@ class Sync(RuleBasedStateMachine):
             self.leave_or_join_the_wallet()
         self.drain()
         self.a_pass_that_is_not_due_is_right()
+        assert issue(self.shop.keys) == 0
         assert not WalletPass.objects.exclude(due_at=None, lease_token="").exists()
         assert not SyncFailure.objects.open().exists()
         report = SyncReport.of_run(self.shop.run)

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from ...models import DatabaseNow, WalletPass
 from ...wallets.base import Wallet
+from ..erasure import erase_again
 from ..presence import note_has_users
 from .findings import Finding, FindingKind, Findings
 from .listing import ListedPage
@@ -88,6 +89,8 @@ class Comparison:
             self._passes()
             .filter(program_key__in=program_keys, synced_at__isnull=False)
             .exclude(payload={})
+            # What is to be blank is right where it is not there at all.
+            .exclude(state__in=(WalletPass.State.VOIDED, WalletPass.State.ERASED))
             .order_by("pk")
             .annotate(now=DatabaseNow())
             .values_list(*_Row._fields[:-1])
@@ -132,7 +135,7 @@ class Comparison:
             return
         with transaction.atomic(using=self._using):
             passes = WalletPass.objects.using(self._using).filter(pk__in=pks)
-            self._findings.counts["fixed"] += passes.touch()
+            self._findings.counts["fixed"] += passes.touch() + erase_again(pks, self._using)
             passes.update(fingerprint="")
 
     def _passes(self) -> QuerySet[WalletPass]:

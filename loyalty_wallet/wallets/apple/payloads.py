@@ -48,6 +48,8 @@ _BARCODE_FORMATS = {
     BarcodeFormat.CODE_128: "PKBarcodeFormatCode128",
 }
 
+_COLORS = ("backgroundColor", "foregroundColor", "labelColor")
+
 Field = dict[str, Any]
 
 
@@ -89,6 +91,32 @@ def store_card(  # noqa: PLR0913
     if card.expires_at is not None:
         content["expirationDate"] = _moment("expirationDate", card.expires_at)
     return content
+
+
+def blank_card(
+    delivered: Mapping[str, Any],
+    *,
+    serial_number: str,
+    pass_type_identifier: str,
+    team_identifier: str,
+    web_service_url: str,
+) -> Payload:
+    """Return a void pass.json of nobody; of `delivered`, its last one, the program's look stays."""
+    kept = ("organizationName", "description", "logoText", *_COLORS)
+    return {
+        "formatVersion": 1,
+        "passTypeIdentifier": pass_type_identifier,
+        "serialNumber": serial_number,
+        "teamIdentifier": team_identifier,
+        # Apple requires both.
+        "organizationName": "-",
+        "description": "-",
+        **{name: delivered[name] for name in kept if name in delivered},
+        "webServiceURL": web_service_url,
+        "sharingProhibited": True,
+        "voided": True,
+        "storeCard": {},
+    }
 
 
 def _fields(card: Card) -> dict[str, list[Field]]:

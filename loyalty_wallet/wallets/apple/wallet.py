@@ -36,7 +36,7 @@ from .apns import ApnsClient, host_and_port, refused_certificate
 from .apns_answers import PushReply
 from .certificates import Certificates, Password
 from .images import Images
-from .payloads import LABELS, store_card
+from .payloads import LABELS, blank_card, store_card
 from .push_tokens import PushToken, TokenGuard
 
 APNS_URL = "https://api.push.apple.com"
@@ -155,6 +155,18 @@ class AppleWallet(Wallet):
                 change_message=self.change_messages,
             ),
             "template": self.images.template_for(card.program.key).digest,
+        }
+
+    def render_blank(self, delivered: Payload, *, remote_id: str, program_id: str) -> Payload:
+        return {
+            "pass": blank_card(
+                delivered.get("pass", {}),
+                serial_number=remote_id,
+                pass_type_identifier=program_id,
+                team_identifier=self.team_identifier,
+                web_service_url=self.web_service_url,
+            ),
+            "template": delivered.get("template", ""),
         }
 
     def render_program(self, program: Program, *, program_id: str) -> Payload:

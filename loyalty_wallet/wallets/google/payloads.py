@@ -76,7 +76,7 @@ def loyalty_object(card: Card, *, object_id: str, class_id: str) -> Payload:
     return {
         "id": checked_id("id", object_id),
         "classId": checked_id("classId", class_id),
-        "state": "ACTIVE" if card.is_active else "INACTIVE",
+        "state": _state(card),
         "accountId": card.card_number or None,
         "accountName": card.holder_name or None,
         "loyaltyPoints": _points(card) if kind.has_points else None,
@@ -84,6 +84,21 @@ def loyalty_object(card: Card, *, object_id: str, class_id: str) -> Payload:
         "barcode": _barcode(card.barcode) if card.barcode else None,
         "textModulesData": _text_modules(card),
         "validTimeInterval": _valid_until(card),
+    }
+
+
+def blank_object(*, object_id: str, class_id: str) -> Payload:
+    """Return the LoyaltyObject of nobody: Google never deletes one, so it is emptied.
+
+    What a shop told its customer in messages goes, too.
+    """
+    return {
+        **dict.fromkeys(OBJECT_FIELDS),
+        "id": checked_id("id", object_id),
+        "classId": checked_id("classId", class_id),
+        "state": "INACTIVE",
+        "textModulesData": [],
+        "messages": [],
     }
 
 
@@ -132,6 +147,13 @@ def checked_id(field: str, value: str) -> str:
             f"{field}: {value!r} is not an issuer id, a dot and [A-Za-z0-9._-]+."
         )
     return value
+
+
+def _state(card: Card) -> str:
+    if not card.is_active:
+        return "INACTIVE"
+    # Google moves a card whose interval has ended by itself, but up to a day late.
+    return "EXPIRED" if card.has_expired else "ACTIVE"
 
 
 def _points(card: Card) -> dict[str, Any]:

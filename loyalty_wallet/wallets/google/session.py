@@ -21,7 +21,7 @@ from .payloads import OBJECT_FIELDS
 
 PAGE_SIZE = 100
 """Objects a page of a list: Google documents no limit, and without one sends all at once."""
-LISTED_FIELDS = ",".join((*OBJECT_FIELDS, "hasUsers"))
+LISTED_FIELDS = ",".join((*OBJECT_FIELDS, "messages(id)", "hasUsers"))
 
 
 class GoogleSession(Session):
@@ -72,6 +72,8 @@ class GoogleSession(Session):
         try:
             answer = await self._client.patch(OBJECTS, update.remote_id, body, attempt)
         except NotFoundError:
+            if update.is_blank:
+                return Outcome.UPDATED
             if not update.may_create:
                 raise
         else:

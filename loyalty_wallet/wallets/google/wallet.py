@@ -18,7 +18,14 @@ from .callbacks import KEYS_URL, Callback, RootKeys, verify
 from .client import HEADERS, Attempt, GoogleClient
 from .credentials import KeySource, ServiceAccount, TokenKeeper
 from .dialect import differing_fields
-from .payloads import DEFAULT_LOGO_URL, HOLDERS, LABELS, loyalty_class, loyalty_object
+from .payloads import (
+    DEFAULT_LOGO_URL,
+    HOLDERS,
+    LABELS,
+    blank_object,
+    loyalty_class,
+    loyalty_object,
+)
 from .save_links import SAVE_URL, save_link
 from .session import GoogleSession
 
@@ -106,6 +113,10 @@ class GoogleWallet(Wallet):
 
     def render(self, card: Card, *, remote_id: str, program_id: str) -> Payload:
         return loyalty_object(card, object_id=remote_id, class_id=program_id)
+
+    def render_blank(self, delivered: Payload, *, remote_id: str, program_id: str) -> Payload:
+        class_id = delivered.get("classId") or program_id
+        return blank_object(object_id=remote_id, class_id=class_id)
 
     def render_program(self, program: Program, *, program_id: str) -> Payload:
         return loyalty_class(
