@@ -100,6 +100,7 @@ def test_metadata_names_python_extras_and_requirements(metadata: Message) -> Non
         "postgres",
         "prometheus",
         "redis",
+        "testing",
     }
     always = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert any(line.startswith("django") for line in map(str.lower, always))
