@@ -7,16 +7,23 @@ import importlib
 import json
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
+from django.apps import apps
 from django.core.management import get_commands, load_command_class
+from django.dispatch import Signal
+from django.utils.module_loading import import_string
 
-from loyalty_wallet import checks
+from loyalty_wallet import checks, signals, tasks
 from loyalty_wallet.conf import Conf
 from loyalty_wallet.exceptions import failure_classes
+from loyalty_wallet.monitoring import problems
+from loyalty_wallet.queueing import DRAIN_RUN, SYNC_CARD
 from loyalty_wallet.registry import _options_of
+from loyalty_wallet.sync.notices import REMEDIES
 from loyalty_wallet.sync.report import report_schema
 from loyalty_wallet.wallets.apple import AppleWallet
 from loyalty_wallet.wallets.google import GoogleWallet
@@ -74,7 +81,16 @@ def table(*header: str) -> list[list[str]]:
 
 
 def first_column(*header: str) -> set[str]:
-    return {row[0].strip("`") for row in table(*header)}
+    """Return what stands in back quotes in the first cells, several to a cell if need be."""
+    return {name for row in table(*header) for name in re.findall(r"`([^`]+)`", row[0])}
+
+
+@cache
+def functions_of(path: str) -> set[str]:
+    """Return the names of the functions in a file, empty if there is none."""
+    file = ROOT / path
+    tree = ast.parse(file.read_text(encoding="utf-8") if file.exists() else "")
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def command_options(name: str) -> set[str]:
@@ -111,11 +127,93 @@ def test_failure_codes_are_those_that_exist() -> None:
     """Each code has a row, in the order of the list, that says whether it is tried again."""
     rows = table("Code", "Tried again at once", "Cause", "What to do")
     failures = failure_classes()
-    assert [row[0].strip("`") for row in rows] == list(failures)
-    for (code, again, *_), failure in zip(rows, failures.values(), strict=True):
-        if code != "`deferred`":
+    assert [row[0] for row in rows] == [f"[`{code}`](#{code})" for code in failures]
+    for again, (code, failure) in zip([row[1] for row in rows], failures.items(), strict=True):
+        if code != "deferred":
             assert again.startswith("yes") is failure.is_retryable, code
         assert ("stops the wallet" in again) is failure.stops_wallet, code
+
+
+def test_each_failure_code_has_a_section() -> None:
+    """Whoever has a code at hand can link to what is said about it."""
+    sections = re.findall(r"^### `(\w+)`$", PAGES["docs/reference/errors.md"], re.MULTILINE)
+    assert sorted(sections) == sorted(failure_classes())
+
+
+def test_problems_are_those_that_exist() -> None:
+    """Each code that a monitor may read has a row."""
+    source = Path(problems.__file__).read_text(encoding="utf-8")
+    codes = set(re.findall(r'code="(\w+)"', source)) | set(REMEDIES)
+    assert first_column("Problem", "Level", "It means") == codes
+
+
+def test_alarms_are_those_that_exist() -> None:
+    """Each alarm has a row."""
+    assert first_column("Alarm", "Raised when", "Measured") == set(REMEDIES)
+
+
+def test_signals_are_those_that_exist() -> None:
+    """Each signal has a row in one of the two tables."""
+    page = PAGES["docs/reference/signals.md"]
+    named = {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == named
+
+
+def test_permissions_are_those_that_exist() -> None:
+    """Each permission that is none of Django's own four has a row."""
+    own = {
+        f"loyalty_wallet.{codename}"
+        for model in apps.get_app_config("loyalty_wallet").get_models()
+        for codename, _ in model._meta.permissions
+    }
+    assert first_column("Permission", "Allows") == own
+
+
+def test_tasks_are_those_that_exist() -> None:
+    """Each Celery task has a row."""
+    source = Path(tasks.__file__).read_text(encoding="utf-8")
+    names = {*re.findall(r'name="([\w.]+)"', source), DRAIN_RUN, SYNC_CARD}
+    assert first_column("Task", "For", "What it does") == names
+
+
+@pytest.mark.parametrize("name", sorted(first_column("Name", "What it does")))
+def test_public_name_can_be_imported(name: str) -> None:
+    """What the page promises to keep is there."""
+    assert import_string(name) is not None
+
+
+def test_each_promise_names_a_test_that_exists() -> None:
+    """The runbook's promises are proved by tests that are there, and each has one at least."""
+    page = PAGES["docs/promises.md"]
+    rows = [row for row in page.splitlines() if row.startswith("| ") and "Proof |" not in row]
+    named = [re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row) for row in rows]
+    assert [row for row, tests in zip(rows, named, strict=True) if not tests] == []
+    missing = {
+        f"{path}::{name}"
+        for path, name in {test for tests in named for test in tests}
+        if name not in functions_of(path)
+    }
+    assert missing == set()
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Sphinx checks the links of the pages; the README is none of them."""
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES["README.md"])
+    inside = [link for link in links if not link.startswith("https://")]
+    assert inside
+    assert [link for link in inside if not (ROOT / link).exists()] == []
+
+
+def test_pages_are_built_with_the_versions_of_the_project() -> None:
+    """What docs/requirements.txt has in common with requirements.txt is the same."""
+    versions = [
+        dict(re.findall(r"^([\w.-]+)==(\S+)", path.read_text().lower(), re.MULTILINE))
+        for path in (ROOT / "docs/requirements.txt", ROOT / "requirements.txt")
+    ]
+    pages, ours = versions
+    common = pages.keys() & ours.keys()
+    assert common
+    assert {name: pages[name] for name in common} == {name: ours[name] for name in common}
 
 
 def test_checks_are_those_that_exist() -> None:
@@ -162,7 +260,7 @@ def test_no_option_is_named_that_does_not_exist() -> None:
 
 def test_paths_exist() -> None:
     """Each file or folder of the repository that the page names is there."""
-    paths = set(re.findall(r"`((?:loyalty_wallet|project|tests|docs|\.ci)/[\w./]*)`", EVERYTHING))
+    paths = set(re.findall(r"`((?:loyalty_wallet|project|tests|docs|\.ci)/[\w./-]*)`", EVERYTHING))
     assert paths
     assert {path for path in paths if not (ROOT / path).exists()} == set()
 
