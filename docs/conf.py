@@ -10,6 +10,7 @@ author = "The loyalty-wallet maintainers"
 language = "en"
 
 extensions = ["myst_parser"]
+myst_enable_extensions = ["tasklist"]
 # Links between pages may name headings, as on GitHub: errors.md#rate_limited.
 myst_heading_anchors = 4
 exclude_patterns = ["requirements.txt"]

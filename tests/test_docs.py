@@ -62,7 +62,7 @@ DJANGOS_OPTIONS = {
     "-v",
 }
 # Options of other programs that the page mentions.
-FOREIGN_OPTIONS = {"--deploy", "--scheduler"}
+FOREIGN_OPTIONS = {"--concurrency", "--deploy", "--scheduler"}
 
 
 def blocks(language: str) -> list[str]:

@@ -61,13 +61,15 @@ class Token:
 class ServiceAccount:
     """A service account's key, parsed once, and its current token.
 
-    Safe to share between threads and event loops. The key is read when first needed.
+    Safe to share between threads and event loops. The key is read when first needed, and again
+    for each token, so that one that was put in its place is taken up within the hour.
     """
 
     def __init__(self, key: KeySource, *, timeout_seconds: float) -> None:
         self._key = key
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
+        self._info: Mapping[str, Any] = {}
         self._credentials: service_account.Credentials | None = None
         self._token: Token | None = None
 
@@ -78,7 +80,18 @@ class ServiceAccount:
     def load(self) -> service_account.Credentials:
         """Return the parsed key. Raises MisconfiguredError when it cannot be read."""
         if self._credentials is None:
-            self._credentials = _parse(_read(self._key))
+            return self._newest()
+        return self._credentials
+
+    def _newest(self) -> service_account.Credentials:
+        """Return the key as it is now; while it is being replaced, the last good one serves on."""
+        try:
+            info = _read(self._key)
+            if self._credentials is None or info != self._info:
+                self._credentials, self._info = _parse(info), info
+        except MisconfiguredError:
+            if self._credentials is None:
+                raise
         return self._credentials
 
     def refresh(self, *, refused: Token | None) -> Token:
@@ -89,7 +102,7 @@ class ServiceAccount:
         with self._lock:
             if self._token is not None and self._token is not refused:
                 return self._token
-            credentials = self.load()
+            credentials = self._newest()
             with requests.Session() as session:
                 session.trust_env = False
                 # A redirect would carry the signed assertion to another host.

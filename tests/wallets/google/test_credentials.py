@@ -83,6 +83,20 @@ def test_key_is_read_when_needed_and_once(tmp_path: Path) -> None:
     assert account.load() is credentials
 
 
+def test_key_that_was_replaced_is_taken_up(google: GoogleEmulator, tmp_path: Path) -> None:
+    """Nobody has to restart the workers; while the file is half written, the last key serves on."""
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps({**google.service_account, "client_email": "old@example.com"}))
+    account = ServiceAccount(path, timeout_seconds=5)
+    with pytest.raises(UnauthorizedError):
+        account.refresh(refused=None)
+    path.write_text(json.dumps(google.service_account))
+    token = account.refresh(refused=None)
+    path.write_text('{"client_email"')
+    assert account.refresh(refused=token).value != token.value
+    assert account.load().service_account_email == CLIENT_EMAIL
+
+
 def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in ACCOUNT.items() if key != name}
 
