@@ -1,4 +1,4 @@
-"""Secrets and personal data are cut out of a text before anybody can read it."""
+"""Secrets and personal data are cut out of a text before anybody can read it, or a log takes it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,16 @@ _NAMED_SECRETS = re.compile(
 )
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""No text from elsewhere begins a line of its own in a log, nor colours a terminal."""
+
+
 def redact(text: str, *, limit: int = 500) -> str:
-    """Return `text` without keys, tokens and e-mail addresses, at most `limit` characters long."""
+    """Return `text` without keys, tokens and e-mail addresses.
+
+    It becomes one line, at most `limit` characters long.
+    """
     text = _SECRETS.sub(MASK, text[:_LONGEST])
     text = _NAMED_SECRETS.sub(rf"\g<name>{MASK}", text)
+    text = _CONTROLS.sub(" ", text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -81,6 +81,13 @@ def test_long_text_is_cut(length: int, expected: int) -> None:
     assert text.endswith("…") is (length > 500)
 
 
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\x0b", "\x00", "\x1b", "\x85", "\u2028"])
+def test_text_stays_one_line(break_: str) -> None:
+    """What a provider or a phone says cannot pass for a line of our own log, nor steer a terminal."""
+    text = redact(f"Invalid name: Ada{break_}2026-01-01 ERROR root: all cards are gone")
+    assert text == "Invalid name: Ada 2026-01-01 ERROR root: all cards are gone"
+
+
 def test_secret_across_the_cut_is_masked() -> None:
     """The text is redacted before it is cut: half a key is not shown either."""
     text = redact("x" * 480 + " " + PEM)

@@ -18,6 +18,7 @@ from django.db.models import Q
 from ..conf import get_conf
 from ..exceptions import DeliveryError
 from ..models import SyncRun
+from ..redaction import redact
 from ..wallets.base import Wallet
 from .backlog import Backlog
 from .failpoints import failpoint
@@ -113,9 +114,7 @@ class Engine:
         except (KeyboardInterrupt, self._orders.stop_on):
             if self.is_stopped:
                 raise
-            logger.warning(
-                "Stopping: what was begun is finished and recorded; once more stops at once."
-            )
+            logger.warning(STOPPING)
             self.stop()
             return True
 
@@ -252,7 +251,7 @@ class Engine:
                     self._backlog.failed_pks.add(job.row.pk)
                 logger.warning(
                     "card=%s wallet=%s code=%s attempts=%d: %s",
-                    job.row.card_key,
+                    redact(job.row.card_key),
                     alias,
                     job.failure.code,
                     job.attempts,

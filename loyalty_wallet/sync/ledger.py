@@ -21,6 +21,7 @@ from django.utils import timezone
 from ..conf import get_conf
 from ..exceptions import DeferredError, DeliveryError
 from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
+from ..redaction import redact
 from .erasure import note_blank, note_revived
 from .failpoints import failpoint
 from .jobs import Job, JobOutcome
@@ -248,7 +249,7 @@ class Ledger:
                 "%d passes failed in %d runs in a row and are set aside: cards %s",
                 len(set_aside),
                 limit,
-                ", ".join(set_aside[:20]),
+                ", ".join(map(redact, set_aside[:20])),
             )
 
 

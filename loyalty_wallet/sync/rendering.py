@@ -18,6 +18,7 @@ from ..cards import Card, Program
 from ..conf import get_conf
 from ..exceptions import DeliveryError, InvalidCardError, KilledWorkerError
 from ..models import WalletPass, WalletProgram
+from ..redaction import redact
 from ..sources import get_card_source
 from ..wallets.base import (
     PassUpdate,
@@ -147,7 +148,7 @@ class Renderer:
             # The database is in trouble, not the card.
             raise
         except Exception as error:
-            logger.exception("The card %s could not be rendered.", row.card_key)
+            logger.exception("The card %s could not be rendered.", redact(row.card_key))
             job.finish(JobOutcome.FAILED, unreadable(error))
             return
         is_changed = self._is_changed(job)

@@ -197,7 +197,7 @@ def _discover(*, audits: bool) -> str:
     except Exception as error:
         # What is known to be due must not wait for a card source that is out of order.
         logger.exception("The card source could not say what has changed.")
-        return f"Discovery failed: {type(error).__name__}: {error}"
+        return redact(f"Discovery failed: {type(error).__name__}: {error}")
     return ""
 
 

@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError
 from ..cards import Card
 from ..exceptions import DeliveryError, MisconfiguredError
 from ..models import WalletPass
+from ..redaction import redact
 from ..registry import get_wallets
 from ..sources import get_card_source
 from ..wallets.base import Payload, Wallet, canonical_json, fingerprint
@@ -138,7 +139,7 @@ def _load(card_key: str) -> Card | None:
     except (ImproperlyConfigured, DeliveryError, OperationalError, InterfaceError):
         raise
     except Exception as error:
-        logger.exception("The card %s could not be read.", card_key)
+        logger.exception("The card %s could not be read.", redact(card_key))
         raise unreadable(error) from error
 
 
@@ -166,7 +167,7 @@ def _truth(row: WalletPass, card: Card | None, wallet: Wallet | None) -> Truth:
         raise
     except Exception as error:
         if not isinstance(error, DeliveryError):
-            logger.exception("The card %s could not be rendered.", row.card_key)
+            logger.exception("The card %s could not be rendered.", redact(row.card_key))
         return Truth(
             row=row,
             card=card,

@@ -20,6 +20,7 @@ from ..adding import apple_wallet_of, google_wallet_of
 from ..cards import Card
 from ..colors import WHITE, is_hex, legible_on, parse_hex
 from ..exceptions import DeliveryError
+from ..redaction import redact
 from ..wallets.apple import AppleWallet
 from ..wallets.apple.strings import TRANSLATIONS
 from ..wallets.base import Payload, Wallet
@@ -71,7 +72,7 @@ def drawn_faces(card: Card) -> dict[str, Face]:
         try:
             drawn[kind] = draw()
         except DeliveryError as error:
-            logger.warning("card=%s cannot be shown: %s", card.key, error.message)
+            logger.warning("card=%s cannot be shown: %s", redact(card.key), error.message)
     return drawn
 
 
