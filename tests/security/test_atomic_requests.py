@@ -16,10 +16,11 @@ from django.urls import URLPattern, get_resolver, reverse
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import SyncInTransactionError
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, SyncRun, WalletPass
-from loyalty_wallet.webservice.urls import urlpatterns as public
 from tests.admin.pages import ask, list_url, resync, sync_url
 from tests.phonefront import PASS_TYPE, iphone_pass
 from tests.shopfront import Configure, balance_at
+
+from .doors import PUBLIC
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,7 +39,7 @@ def both(program: LoyaltyProgram, configure_apple: Callable[..., None]) -> Loyal
     return program
 
 
-@pytest.mark.parametrize("pattern", public, ids=lambda pattern: str(pattern.name))
+@pytest.mark.parametrize("pattern", PUBLIC, ids=lambda pattern: str(pattern.name))
 def test_no_public_address_has_a_transaction_around_it(pattern: URLPattern) -> None:
     """Nothing waits for a provider, a crowd or a slow phone with the database locked."""
     assert set(connections) <= pattern.callback._non_atomic_requests  # type: ignore[attr-defined]
