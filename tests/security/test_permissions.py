@@ -56,6 +56,7 @@ PEOPLE: dict[str, tuple[str, ...] | None] = {
     "starter": (*VIEWS, "run_sync"),
     "stopper": (*VIEWS, "cancel_syncrun"),
     "prober": (*VIEWS, "run_probes"),
+    "eraser": (*VIEWS, "erase_walletpass"),
     "boss": None,
 }
 NOBODY: set[str] = set()
@@ -116,6 +117,8 @@ ACTIONS: list[tuple[str, str, set[str]]] = [
     ("walletpass", "resync_cards", RESYNCERS),
     ("loyaltycard", "resync_cards", RESYNCERS),
     ("loyaltyprogram", "resync_cards", RESYNCERS),
+    ("walletpass", "erase_cards", {"eraser", "boss"}),
+    ("loyaltycard", "erase_cards", {"eraser", "boss"}),
     ("loyaltycard", "delete_selected", BOSS),
     ("loyaltyprogram", "delete_selected", BOSS),
 ]
@@ -191,7 +194,7 @@ def test_addresses(person: str, world: World, login: Login) -> None:
     client = client_of(person, login)
     wrong = {}
     for model, view, method, may in ADDRESSES:
-        if may == VIEWERS and person in ("starter", "stopper", "prober"):
+        if may == VIEWERS and person in ("starter", "stopper", "prober", "eraser"):
             # They hold what a viewer holds, who opens the same pages.
             continue
         arguments = () if view in WITHOUT_OBJECT else (world[model],)
@@ -328,7 +331,8 @@ def test_public_address(
             forged = {**signed_body, "signature": signed_body["signature"][::-1]}
             body = ["{}", json.dumps(forged), json.dumps(signed_body)]
         case _:
-            paths = [(part,) for part in (str(card.pk), signed[:-2] + "AA", signed)]
+            tampered = signed[:20] + signed[20:30][::-1] + signed[30:]
+            paths = [(part,) for part in (str(card.pk), tampered, signed)]
     answers = []
     for header, path, content in zip(headers, paths, body, strict=True):
         answer = Client().generic(
