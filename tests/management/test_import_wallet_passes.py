@@ -22,7 +22,7 @@ from loyalty_wallet.models import (
     LoyaltyProgram,
     WalletPass,
 )
-from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync import erase_card, sync_wallet_passes
 from tests.phonefront import PASS_TYPE, iphone_pass, register
 from tests.shopfront import balance_at, pass_of
 
@@ -99,7 +99,8 @@ class TestApple:
         said = take_over((card.key, "apple", "old-serial.1", TOKEN, "device1", PUSH_TOKEN))
 
         assert said == (
-            "Took over 1 passes and 1 devices that hold them. The next sync brings them up to date.\n"
+            "Took over 1 passes, with 1 new registrations of phones. The next sync brings them "
+            "up to date.\n"
         )
         row = iphone_pass(card)
         assert (row.pk, row.remote_id, row.authentication_token) == (
@@ -126,7 +127,7 @@ class TestApple:
             (second.key, "apple", "s2", TOKEN, "phone", PUSH_TOKEN),
             (third.key, "apple", "s3", TOKEN, "", ""),
         )
-        assert said.startswith("Took over 3 passes and 3 devices that hold them.")
+        assert said.startswith("Took over 3 passes, with 3 new registrations of phones.")
         assert AppleDevice.objects.count() == 2
         assert AppleRegistration.objects.count() == 3
         assert iphone_pass(third).remote_id == "s3"
@@ -149,7 +150,7 @@ class TestApple:
         WalletPass.objects.filter(card_key=removed.key).update(presence="removed")
         before = state()
         said = take_over(*rows)
-        assert said.startswith("Took over 0 passes and 0 devices that hold them; 2 had been")
+        assert said == "Nothing new; 2 passes had been taken over before.\n"
         assert state() == before
         sync_wallet_passes()
         assert len(apns.pushes) == 1
@@ -183,6 +184,25 @@ class TestApple:
         before = state()
         error = refused("--csv", file_of((card.key, "apple", "s1", TOKEN, "", "")))
         assert "Line 2: a worker is about to hand out another pass of the card" in str(error)
+        assert state() == before
+
+    @pytest.mark.parametrize("was_taken_over", [True, False])
+    def test_an_erased_card_never_comes_back(
+        self,
+        take_over: Run,
+        file_of: Callable[..., str],
+        make_cards: MakeCards,
+        was_taken_over: bool,
+    ) -> None:
+        """Neither its pass nor its phones, whether it was known here or not."""
+        (card,) = make_cards(1)
+        row = (card.key, "apple", "s1", TOKEN, "phone", PUSH_TOKEN)
+        if was_taken_over:
+            take_over(row)
+        erase_card(card.key)
+        before = state()
+        error = refused("--csv", file_of(row))
+        assert "Line 2: the card was erased from the wallets, for good." in str(error)
         assert state() == before
 
 
@@ -286,7 +306,7 @@ class TestFile:
         row = (card.key, "apple", "s1", TOKEN, "d", PUSH_TOKEN)
         said = take_over(row, options=("--dry-run",))
         assert said == (
-            "Would take over 1 passes and 1 devices that hold them. Nothing was written.\n"
+            "Would take over 1 passes, with 1 new registrations of phones. Nothing was written.\n"
         )
         assert state() == before
 
@@ -371,14 +391,14 @@ class TestWalletpass:
         old_system.hand_out(serials[1], TOKEN[::-1], ("phone", PUSH_TOKEN), ("pad", "cd" * 32))
         OldSystem("pass.com.example.tickets").hand_out("ticket", TOKEN)
         said = run_command("--from-walletpass", "--match", match)
-        assert said.startswith("Took over 2 passes and 3 devices that hold them.")
+        assert said.startswith("Took over 2 passes, with 3 new registrations of phones.")
         rows = [iphone_pass(card) for card in (first, second)]
         assert [row.remote_id for row in rows] == serials
         assert [row.authentication_token for row in rows] == [TOKEN, TOKEN[::-1]]
         assert sync_wallet_passes().status == "succeeded"
         assert sorted(push.push_token for push in apns.pushes) == [PUSH_TOKEN, "cd" * 32]
         before = state()
-        assert "Took over 0 passes" in run_command("--from-walletpass", "--match", match)
+        assert "Nothing new" in run_command("--from-walletpass", "--match", match)
         assert state() == before
 
     def test_a_pass_of_no_card_keeps_everything_out(

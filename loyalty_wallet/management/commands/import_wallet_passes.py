@@ -124,10 +124,12 @@ def _rows_of(path: str, wallet: str) -> Iterator[Iterator[PassRow]]:
 
 def _summary(report: ImportReport, *, dry_run: bool) -> str:
     """Say in a sentence what has happened, or would."""
-    counts = f"{report.passes:,} passes and {report.devices:,} devices that hold them"
-    known = f"; {report.known:,} had been taken over before" if report.known else ""
-    if report.is_written:
-        return f"Took over {counts}{known}. The next sync brings them up to date."
+    counts = f"{report.passes:,} passes, with {report.devices:,} new registrations of phones"
+    known = f"; {report.known:,} passes had been taken over before" if report.known else ""
+    if not report.is_written and not dry_run:
+        return f"Nothing was taken over, because of bad rows. Good ones: {counts}{known}."
     if dry_run:
         return f"Would take over {counts}{known}. Nothing was written."
-    return f"Nothing was taken over, because of bad rows; {counts} could be{known}."
+    if not (report.passes or report.devices):
+        return f"Nothing new{known}."
+    return f"Took over {counts}{known}. The next sync brings them up to date."

@@ -15,6 +15,7 @@ from ...sources import get_card_source
 from ...wallets.apple import AppleWallet
 from ...wallets.base import Wallet
 from ...wallets.google import GoogleWallet
+from ..erasure import erased_among
 from ..outbox import in_chunks
 from .matching import matcher
 from .reading import PassRow
@@ -186,8 +187,12 @@ def _find(
             "card_key", flat=True
         )
     )
+    erased = erased_among(keys)
     for planned in group:
         planned.card, planned.known = cards.get(planned.card_key), known.get(planned.card_key)
+        if planned.card_key in erased:
+            plan.refuse(planned.place, "the card was erased from the wallets, for good")
+            continue
         may_replace = replaces_unused and planned.card_key not in held
         if problem := _objection(planned, owners, may_replace=may_replace):
             plan.refuse(planned.place, problem)

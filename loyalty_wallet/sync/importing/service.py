@@ -18,13 +18,13 @@ _BUSY = "a worker is about to hand out another pass of the card: try again in a 
 
 @dataclass(slots=True, kw_only=True)
 class ImportReport:
-    """How many passes and devices were taken over, or would be, and what is wrong with the rest."""
+    """How many passes were taken over, or would be, and what is wrong with the rest."""
 
     passes: int = 0
     known: int = 0
     """Passes that had been taken over before."""
     devices: int = 0
-    """Registrations of a pass on a device."""
+    """New registrations of a pass on a device."""
     problems: list[Problem] = field(default_factory=list)
     is_written: bool = False
 
