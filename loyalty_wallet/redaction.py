@@ -1,4 +1,7 @@
-"""Secrets and personal data are cut out of a text before anybody can read it, or a log takes it."""
+"""Texts from elsewhere are made harmless before anybody can read them, or a log takes them.
+
+Secrets and personal data are cut out; nothing passes for a line of a log or a spreadsheet's formula.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ _NAMED_SECRETS = re.compile(
 )
 
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 """No text from elsewhere begins a line of its own in a log, nor colours a terminal."""
 
@@ -36,3 +40,10 @@ def redact(text: str, *, limit: int = 500) -> str:
     text = _NAMED_SECRETS.sub(rf"\g<name>{MASK}", text)
     text = _CONTROLS.sub(" ", text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def harmless(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula: a quote in front keeps it text."""
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value

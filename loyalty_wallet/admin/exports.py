@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from ..redaction import harmless
+
 COLUMNS = {
     "run": "run_id",
     "card": "wallet_pass__card_key",
@@ -31,7 +33,6 @@ COLUMNS = {
 CHUNK_SIZE = 1000
 BYTE_ORDER_MARK = "\ufeff"
 """Without it a spreadsheet reads names with accents in an encoding of its own."""
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Echo:
@@ -49,13 +50,6 @@ def failures_csv(failures: QuerySet[Any], name: str) -> StreamingHttpResponse:
             "X-Content-Type-Options": "nosniff",
         },
     )
-
-
-def harmless(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: a quote in front keeps it text."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
 
 
 def _lines(failures: QuerySet[Any]) -> Iterator[str]:

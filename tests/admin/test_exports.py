@@ -12,8 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from loyalty_wallet.admin import exports
-from loyalty_wallet.admin.exports import harmless
 from loyalty_wallet.models import SyncFailure, SyncRun, WalletPass
+from loyalty_wallet.redaction import harmless
 from tests.shopfront import Configure
 
 from .pages import ask, list_url

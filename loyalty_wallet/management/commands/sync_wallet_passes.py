@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from ...conf import get_conf
 from ...exceptions import SelectionError
 from ...models import SyncFailure, SyncRun
 from ...queueing import enqueue_run, has_broker
+from ...redaction import harmless
 from ...sync import (
     Selection,
     SyncReport,
@@ -230,11 +232,13 @@ def _write_failures(path: Path, report: SyncReport) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["card_id", "wallet", "code", "attempts", "http_status", "message"])
+        rows: Iterable[Iterable[object]]
         if report.run_id is None:
-            writer.writerows(
+            rows = (
                 (f.card_id, f.wallet, f.code, f.attempts, f.http_status, f.message)
                 for f in report.failures
             )
         else:
             failures = SyncFailure.objects.filter(run=report.run_id).order_by("pk")
-            writer.writerows(failures.values_list(*columns).iterator())
+            rows = failures.values_list(*columns).iterator()
+        writer.writerows(map(harmless, row) for row in rows)
