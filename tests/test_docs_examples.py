@@ -64,7 +64,11 @@ def run_tests(folder: Path, files: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(
     ("page", "files", "passed"),
-    [("test-your-project.md", BARE_PROJECT, 3), ("own-card-model.md", {}, 1)],
+    [
+        ("test-your-project.md", BARE_PROJECT, 3),
+        ("test-with-the-emulator.md", BARE_PROJECT, 2),
+        ("own-card-model.md", {}, 1),
+    ],
 )
 def test_example_projects_pass_their_own_tests(
     tmp_path: Path, page: str, files: dict[str, str], passed: int
