@@ -65,6 +65,8 @@ class Program:
     reward: str = ""
     wallets: tuple[str, ...] = ("google", "apple")
     auto_issue: bool = True
+    notifies: bool = False
+    """Customers may be notified when a balance rises in real time."""
     is_active: bool = True
 
 

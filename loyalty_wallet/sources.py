@@ -133,6 +133,7 @@ def _program(row: LoyaltyProgram) -> Program:
         reward=row.reward,
         wallets=tuple(filter(None, (row.google_wallet, row.apple_wallet))),
         auto_issue=row.auto_issue,
+        notifies=row.notifies,
         is_active=row.is_active,
     )
 

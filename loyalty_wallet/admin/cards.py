@@ -53,7 +53,7 @@ class ProgramAdmin(StyledAdmin, ResyncAdmin):
         ),
         (
             gettext_lazy("Wallets"),
-            {"fields": ("google_wallet", "apple_wallet", "auto_issue")},
+            {"fields": ("google_wallet", "apple_wallet", "auto_issue", "notifies")},
         ),
     )
 

@@ -13,6 +13,7 @@ from .apple import (
 from .audits import WalletAudit
 from .cards import LoyaltyCard, LoyaltyProgram, LoyaltyTransaction
 from .google import GoogleCallback
+from .notices import WalletMessage, WalletNotification
 from .passes import DatabaseNow, ErasedCard, WalletPass, WalletProgram
 from .probes import WalletProbe
 from .runs import SyncAlert, SyncBatch, SyncFailure, SyncRun, SyncState, WalletLimit
@@ -35,6 +36,8 @@ __all__ = [
     "SyncState",
     "WalletAudit",
     "WalletLimit",
+    "WalletMessage",
+    "WalletNotification",
     "WalletPass",
     "WalletProbe",
     "WalletProgram",

@@ -77,6 +77,14 @@ class LoyaltyProgram(ShownModel):
         default=True,
         help_text=_("Make the wallet passes of a card as soon as the card is saved."),
     )
+    notifies = models.BooleanField(
+        _("notify of a higher balance"),
+        default=False,
+        help_text=_(
+            "Let Google tell a customer at once when points or stamps have risen, three times a "
+            "day at most. A sync that catches up tells nobody."
+        ),
+    )
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)

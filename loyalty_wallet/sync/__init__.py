@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .erasure import erase_card
+from .messages import MessageReport, send_message
 from .outbox import connect, issue, touch
 from .preview import forecast_sync, preview_sync
 from .realtime import deliver_due_card, sync_card_to_wallets
@@ -12,6 +13,7 @@ from .selection import Selection
 from .service import queue_wallet_sync, sync_wallet_passes
 
 __all__ = [
+    "MessageReport",
     "Selection",
     "SyncReport",
     "connect",
@@ -24,6 +26,7 @@ __all__ = [
     "preview_sync",
     "queue_wallet_sync",
     "resume_dead_run",
+    "send_message",
     "sync_card_to_wallets",
     "sync_wallet_passes",
     "touch",

@@ -85,7 +85,13 @@ class Engine:
             is_urgent=run is None or orders.notify,
         )
         self._started = self._last_beat = self._last_flush = self._last_look = time.monotonic()
-        self.shares = [Share(wallet, Renderer(wallet, notify=orders.notify)) for wallet in wallets]
+        self.shares = [
+            Share(
+                wallet,
+                Renderer(wallet, notify=orders.notify, is_real_time=orders.goes_first),
+            )
+            for wallet in wallets
+        ]
         self.kept: list[tuple[str, Job]] = []
         """Alias and job of everything recorded, for want of a run on record."""
         self.is_stopped = False

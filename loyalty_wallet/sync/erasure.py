@@ -24,6 +24,8 @@ from ..models import (
     DatabaseNow,
     ErasedCard,
     SyncFailure,
+    WalletMessage,
+    WalletNotification,
     WalletPass,
 )
 from ..registry import get_wallets
@@ -129,7 +131,8 @@ def finish_erasures(among: QuerySet[WalletPass] | None = None) -> int:
     while pks := _done(delivered, using):
         with transaction.atomic(using=using):
             _forget_phones(pks, using)
-            AppleDeviceComplaint.objects.using(using).filter(wallet_pass__in=pks).delete()
+            for history in (AppleDeviceComplaint, WalletMessage, WalletNotification):
+                history._default_manager.using(using).filter(wallet_pass__in=pks).delete()
             total += (
                 WalletPass.objects.using(using)
                 .filter(pk__in=pks, state=State.ERASING, due_at__isnull=True)

@@ -47,6 +47,8 @@ class Job:
     """When the card expires, unless it has."""
     is_erasure: bool = False
     """The card is erased from the wallets: what is delivered is a blank pass."""
+    is_muted: bool = False
+    """The customer was to be notified, and had been often enough."""
     attempts: int = 0
     requests: int = 0
     outcome: JobOutcome | None = None
@@ -63,6 +65,11 @@ class Job:
     def is_blank(self) -> bool:
         """Nothing of the customer is left in what is delivered: the card is gone, or erased."""
         return self.update is not None and self.update.is_blank
+
+    @property
+    def was_muted(self) -> bool:
+        """The update came in silence, though the customer was to be notified."""
+        return self.is_muted or (self.update is not None and self.update.answer.was_muted)
 
     @property
     def failure(self) -> DeliveryError:

@@ -25,6 +25,7 @@ from ..redaction import redact
 from .erasure import note_blank, note_revived
 from .failpoints import failpoint
 from .jobs import Job, JobOutcome
+from .notifications import record_notifications
 from .presence import note_answers
 from .receipts import record_pushes
 from .setting_aside import changes_after, code_after, counts_towards_set_aside
@@ -72,6 +73,7 @@ class Ledger:
         self._release(groups[JobOutcome.RELEASED])
         record_pushes(ours, self._using)
         note_answers(ours, self._using)
+        record_notifications(ours, self._using)
         note_revived(ours, self._using)
         note_blank(ours, self._using)
         counts = Counter(str(job.outcome) for job in ours if job.outcome and job.outcome.is_counted)
@@ -79,6 +81,8 @@ class Ledger:
         if counts or requests:
             counts["attempts"] = sum(job.attempts for job in ours)
             counts["requests"] = requests
+            if muted := sum(job.was_muted for job in ours):
+                counts["muted"] = muted
             self._write_batch(alias, counts)
         failpoint("during_commit")
         return ours, counts

@@ -32,6 +32,7 @@ from .census import Census
 from .erasure import erased_among
 from .jobs import Job, JobOutcome
 from .leases import KILLER_AFTER, ClaimedPass, Lease
+from .notifications import silence_who_had_enough
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -46,11 +47,16 @@ class RenderedProgram:
 
 
 class Renderer:
-    """Makes the jobs of one wallet; remembers its programs for the length of a run."""
+    """Makes the jobs of one wallet; remembers its programs for the length of a run.
 
-    def __init__(self, wallet: Wallet, *, notify: bool = False) -> None:
+    With `notify` customers are told of each change; else of balances that rise, in real time and
+    where their program says so.
+    """
+
+    def __init__(self, wallet: Wallet, *, notify: bool = False, is_real_time: bool = False) -> None:
         self._wallet = wallet
         self._notify = notify
+        self._is_real_time = is_real_time
         self._recreate_missing = get_conf().recreate_missing
         self._programs: dict[str, RenderedProgram | DeliveryError] = {}
         self._census = Census(wallet.alias)
@@ -63,7 +69,7 @@ class Renderer:
         erased = erased_among({row.card_key for row in rows})
         found = self._load([row for row in rows if row.card_key not in erased])
         blank = [row for row in rows if row.card_key in erased or row.card_key not in found]
-        delivered = _delivered_payloads(blank)
+        delivered = _delivered_payloads(rows if self._is_real_time else blank)
         is_gone_for_certain = self._census.take(
             present=found, gone=[row for row in blank if row.card_key not in erased]
         )
@@ -85,8 +91,9 @@ class Renderer:
                 else:
                     job.finish(JobOutcome.FAILED, self._census.doubt)
             else:
-                self._render(job, source_row)
+                self._render(job, source_row, delivered.get(row.pk, {}))
             jobs.append(job)
+        silence_who_had_enough(jobs)
         return jobs
 
     def remember_delivered_programs(self, jobs: Iterable[Job]) -> None:
@@ -124,7 +131,7 @@ class Renderer:
             logger.exception("The card source could not read a batch of cards.")
             return dict.fromkeys(keys, error)
 
-    def _render(self, job: Job, source_row: Any) -> None:
+    def _render(self, job: Job, source_row: Any, delivered: Payload) -> None:
         row = job.row
         try:
             card = get_card_source().to_card(source_row)
@@ -159,7 +166,15 @@ class Renderer:
             program=program.update,
             is_changed=is_changed,
             may_create=self._recreate_missing or row.synced_at is None,
-            notify=self._notify,
+            notify=self._wallet.can_notify
+            and (
+                self._notify
+                or (
+                    self._is_real_time
+                    and card.program.notifies
+                    and self._wallet.has_risen(delivered, payload)
+                )
+            ),
         )
         if not (is_changed or program.update.is_changed):
             job.finish(JobOutcome.UNCHANGED)

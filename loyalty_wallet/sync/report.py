@@ -218,6 +218,9 @@ def wallet_counts(totals: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str
         else:
             names = {name: name for name in counts}
         report[alias] = {name: counts.get(counted, 0) for name, counted in names.items()}
+        if muted := counts.get("muted"):
+            # Only where there is something to say: most shops notify nobody.
+            report[alias]["muted"] = muted
     return report
 
 

@@ -88,6 +88,8 @@ class PassAnswer:
 
     has_users: bool | None = None
     """Whether somebody has the pass in a wallet; None when it did not say."""
+    was_muted: bool = False
+    """The provider refused to notify the customer, and took the update in silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,27 @@ class PassUpdate:
     published_at: float = 0.0
     """Since when phones can fetch it, by the monotonic clock: an older push does not speak of it."""
     answer: PassAnswer = field(default_factory=PassAnswer, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassMessage:
+    """A message to whoever has a pass, as the wallet shows it beside the card."""
+
+    id: str
+    """The same for the same message to the same pass: by it a message is found again."""
+    header: str
+    body: str
+    notify: bool = False
+
+
+class MessageOutcome(StrEnum):
+    """What became of a message."""
+
+    SENT = "sent"
+    MUTED = "muted"
+    """Sent, but the provider refused to notify the customer."""
+    FOUND = "found"
+    """It was there already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +190,16 @@ class Session(ABC):
         Raises DeliveryError, whose class says whether to try again, and LeaseLostError.
         """
 
+    async def add_message(
+        self, remote_id: str, message: PassMessage, permit: Permit, *, may_be_there: bool
+    ) -> MessageOutcome:
+        """Make one attempt to put a message on a pass.
+
+        With `may_be_there` the provider is asked for it first: it would take it twice. Only where
+        the wallet `can_notify`. Raises DeliveryError, and NotFoundError for a pass that is not there.
+        """
+        raise NotImplementedError
+
     async def list_passes(self, program_id: str, token: str, permit: Permit) -> RemotePage:
         """Read one page of the passes that the provider has of a program.
 
@@ -200,6 +233,8 @@ class Wallet(ABC):
     """Devices whose count of hasty pushes would rise above this wait; see `sync.throttle`."""
     urgent_throttle_score: float | None = None
     """The same for what a customer or an operator waits for."""
+    can_notify: ClassVar[bool] = False
+    """The provider tells customers of an update, or of a message, when it is asked to."""
     can_list: ClassVar[bool] = False
     """The provider tells which passes it has, so that they can be compared with ours."""
 
@@ -257,6 +292,13 @@ class Wallet(ABC):
     @abstractmethod
     def connect(self) -> AbstractAsyncContextManager[Session]:
         """Open a session; secrets are read when it first needs them."""
+
+    def has_risen(self, delivered: Payload, payload: Payload) -> bool:
+        """Say whether a balance is higher than what was delivered, so that a customer may be told.
+
+        Only of a provider that notifies when it is asked to.
+        """
+        return False
 
     def differing_fields(self, payload: Payload, found: Payload) -> list[str]:
         """Return the names of our fields that the provider has otherwise, however it spells them.

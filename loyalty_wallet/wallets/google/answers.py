@@ -78,7 +78,7 @@ def read_resource(body: bytes, *, status: int, resource_id: str) -> dict[str, An
     Raises UnavailableError when it is not a JSON object about `resource_id`: a proxy's page or a
     torn answer must never count as a success.
     """
-    resource = _read_object(status, body)
+    resource = read_answer(body, status=status)
     if resource.get("id", resource_id) != resource_id:
         raise UnavailableError("The answer is about another resource.", http_status=status)
     return resource
@@ -89,7 +89,7 @@ def read_page(body: bytes, *, status: int) -> tuple[list[dict[str, Any]], str]:
 
     Raises UnavailableError for what is no page: it must never count as an empty one.
     """
-    page = _read_object(status, body)
+    page = read_answer(body, status=status)
     resources, pagination = page.get("resources", []), page.get("pagination", {})
     if not (
         isinstance(resources, list)
@@ -100,7 +100,8 @@ def read_page(body: bytes, *, status: int) -> tuple[list[dict[str, Any]], str]:
     return resources, str(pagination.get("nextPageToken") or "")
 
 
-def _read_object(status: int, body: bytes) -> dict[str, Any]:
+def read_answer(body: bytes, *, status: int) -> dict[str, Any]:
+    """Return the JSON object of a 2xx answer. Raises UnavailableError for anything else."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:

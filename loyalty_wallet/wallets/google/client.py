@@ -14,7 +14,7 @@ from yarl import URL
 
 from ...exceptions import DeliveryTimeoutError, NetworkError
 from ..base import Payload, Permit, canonical_json
-from .answers import error_for, read_page, read_resource
+from .answers import error_for, read_answer, read_page, read_resource
 from .credentials import Token, TokenKeeper
 
 CLASSES = "loyaltyClass"
@@ -67,6 +67,22 @@ class GoogleClient:
         url = self._url(kind, fields=ANSWERED_FIELDS[kind])
         status, answer = await self._send("POST", url, body, attempt)
         return read_resource(answer, status=status, resource_id=resource_id)
+
+    async def add_message(
+        self, object_id: str, message: Mapping[str, str], attempt: Attempt
+    ) -> None:
+        """Add one message to an object. Google does not notice when it gets the same one twice."""
+        url = self._url(f"{OBJECTS}/{object_id}/addMessage", fields="resource/id")
+        body = canonical_json({"message": message})
+        status, answer = await self._send("POST", url, body, attempt)
+        read_answer(answer, status=status)
+
+    async def message_ids(self, object_id: str, attempt: Attempt) -> list[str]:
+        """Return the ids of the messages that an object has."""
+        url = self._url(f"{OBJECTS}/{object_id}", fields="id,messages/id")
+        status, answer = await self._send("GET", url, None, attempt)
+        resource = read_resource(answer, status=status, resource_id=object_id)
+        return [str(message.get("id", "")) for message in resource.get("messages") or ()]
 
     async def list_classes(self, issuer_id: str, attempt: Attempt) -> list[dict[str, Any]]:
         """Return the id and the review status of an issuer's first hundred classes."""

@@ -139,6 +139,17 @@ def loyalty_class(
     return payload
 
 
+def balances(payload: Payload) -> dict[str, int]:
+    """Return the points and stamps of a LoyaltyObject by the fields that Google notifies of."""
+    found = {}
+    if points := payload.get("loyaltyPoints"):
+        found["loyaltyPoints"] = int(points["balance"]["int"])
+    if stamps := payload.get("secondaryLoyaltyPoints"):
+        # As `_stamps` writes it: so many, or so many of those that are required.
+        found["secondaryLoyaltyPoints"] = int(stamps["balance"]["string"].partition("/")[0])
+    return found
+
+
 def checked_id(field: str, value: str) -> str:
     """Return `value` if Google takes it as an id: `issuer.suffix` of letters, digits, `.`, `_`, `-`."""
     issuer, dot, suffix = value.partition(".")

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from ...exceptions import ClassMissingError, DeliveryError, LeaseLostError, NotFoundError
+from ...exceptions import (
+    ClassMissingError,
+    DeliveryError,
+    LeaseLostError,
+    NotFoundError,
+    NotificationQuotaError,
+)
 from ..base import (
+    MessageOutcome,
     Outcome,
+    PassMessage,
     PassUpdate,
     Payload,
     Permit,
@@ -51,6 +60,24 @@ class GoogleSession(Session):
             await self._ensure_class(program, permit)
         return outcome
 
+    async def add_message(
+        self, remote_id: str, message: PassMessage, permit: Permit, *, may_be_there: bool
+    ) -> MessageOutcome:
+        attempt = Attempt(permit, timeout_seconds=self._timeout_seconds)
+        if may_be_there and message.id in await self._client.message_ids(remote_id, attempt):
+            return MessageOutcome.FOUND
+        text = {"id": message.id, "header": message.header, "body": message.body}
+        if message.notify:
+            loud = {**text, "messageType": "TEXT_AND_NOTIFY"}
+            try:
+                await self._client.add_message(remote_id, loud, attempt)
+            except NotificationQuotaError:
+                pass
+            else:
+                return MessageOutcome.SENT
+        await self._client.add_message(remote_id, {**text, "messageType": "TEXT"}, attempt)
+        return MessageOutcome.MUTED if message.notify else MessageOutcome.SENT
+
     async def list_passes(self, program_id: str, token: str, permit: Permit) -> RemotePage:
         attempt = Attempt(permit, timeout_seconds=self._timeout_seconds)
         found, next_token = await self._client.list_objects(
@@ -65,12 +92,8 @@ class GoogleSession(Session):
         )
 
     async def _put_object(self, update: PassUpdate, attempt: Attempt) -> Outcome:
-        body = update.body
-        if update.notify:
-            # Not part of what is remembered: Google forgets it after the one request.
-            body = canonical_json({**update.payload, "notifyPreference": "NOTIFY_ON_UPDATE"})
         try:
-            answer = await self._client.patch(OBJECTS, update.remote_id, body, attempt)
+            answer = await self._patch_object(update, attempt)
         except NotFoundError:
             if update.is_blank:
                 return Outcome.UPDATED
@@ -83,9 +106,20 @@ class GoogleSession(Session):
             await self._insert_object(update, attempt)
         except AlreadyExistsError:
             # Somebody inserted it just now, or our own insert landed and its answer was lost.
-            await self._client.patch(OBJECTS, update.remote_id, body, attempt)
+            await self._patch_object(update, attempt)
             return Outcome.UPDATED
         return Outcome.CREATED
+
+    async def _patch_object(self, update: PassUpdate, attempt: Attempt) -> dict[str, Any]:
+        if update.notify and not update.answer.was_muted:
+            # Not part of what is remembered: Google forgets it after the one request.
+            loud = canonical_json({**update.payload, "notifyPreference": "NOTIFY_ON_UPDATE"})
+            try:
+                return await self._client.patch(OBJECTS, update.remote_id, loud, attempt)
+            except NotificationQuotaError:
+                # The balance matters more than that somebody is told of it.
+                update.answer.was_muted = True
+        return await self._client.patch(OBJECTS, update.remote_id, update.body, attempt)
 
     async def _insert_object(self, update: PassUpdate, attempt: Attempt) -> None:
         object_id, payload = update.remote_id, update.payload

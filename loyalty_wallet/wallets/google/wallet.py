@@ -22,6 +22,7 @@ from .payloads import (
     DEFAULT_LOGO_URL,
     HOLDERS,
     LABELS,
+    balances,
     blank_object,
     loyalty_class,
     loyalty_object,
@@ -53,6 +54,7 @@ class GoogleWallet(Wallet):
 
     provider = "google"
     field_labels = LABELS
+    can_notify = True
     can_list = True
     count_names = (
         "created",
@@ -139,6 +141,10 @@ class GoogleWallet(Wallet):
             origins=origins,
             save_url=self.save_url,
         )
+
+    def has_risen(self, delivered: Payload, payload: Payload) -> bool:
+        before, now = balances(delivered), balances(payload)
+        return any(now[name] > before[name] for name in before.keys() & now.keys())
 
     def differing_fields(self, payload: Payload, found: Payload) -> list[str]:
         return differing_fields(payload, found)
