@@ -140,7 +140,7 @@ def test_data_can_be_read() -> None:
 def test_few_blocks_are_not_run() -> None:
     """What cannot run here says why, and is the exception."""
     left_out = [block.place for block in BLOCKS if block.reason]
-    assert len(left_out) <= len([block for block in BLOCKS if block.language]) / 5, left_out
+    assert len(left_out) <= len([block for block in BLOCKS if block.language]) / 4, left_out
 
 
 def commands_in(block: Block) -> Iterator[list[str]]:
