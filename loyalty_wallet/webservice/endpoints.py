@@ -40,6 +40,11 @@ def endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
                 logger.exception("The database did not serve %s.", view.__name__)
                 response = later()
             response["Cache-Control"] = "no-store"
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                # Django would log the address as well: a device's own name is in it, which opens
+                # the list of its passes.
+                logger.warning("%s: %s", response.reason_phrase, view.__name__)
+                response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
             return response
 
         return guarded

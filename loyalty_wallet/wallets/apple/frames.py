@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,13 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import FrameTooLargeError
 from hpack import Encoder, NeverIndexedHeaderTuple
+
+_hpack = logging.getLogger("hpack")
+if _hpack.level == logging.NOTSET:
+    # At DEBUG it writes down each header: push tokens and provider tokens among them. A project
+    # whose log takes DEBUG from everybody does not mean that.
+    _hpack.setLevel(logging.INFO)
+
 
 SWEEP_EVERY = 256
 """Requests between two looks at which streams have ended."""
