@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.dispatch import Signal
 
 from loyalty_wallet import signals
 from loyalty_wallet.emulator import GoogleEmulator
-from loyalty_wallet.models import LoyaltyCard, SyncRun
+from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, SyncRun
 from loyalty_wallet.sync import SyncReport, sync_card_to_wallets, sync_wallet_passes
 from loyalty_wallet.sync.runs import OpenRun
 from tests.shopfront import balance_at
@@ -156,3 +157,43 @@ def test_nothing_is_spent_on_failures_while_nobody_listens(
 
     monkeypatch.setattr("loyalty_wallet.sync.telling.CardFailure.of_job", refuse)
     assert sync_wallet_passes().cards["failed"] == 1
+
+
+def test_changes_are_told_in_their_own_transaction(
+    make_cards: MakeCards, program: LoyaltyProgram
+) -> None:
+    """Cards, programs, then the passes they have made due: nobody hears of what is undone."""
+    (card,) = make_cards(1)
+    told: list[tuple[str, Any]] = []
+    names = {"cards_changed": "card_keys", "program_changed": "program"}
+    names["passes_touched"] = "card_keys"
+    receivers = []
+    for name, argument in names.items():
+
+        def receive(name: str = name, argument: str = argument, **arguments: Any) -> None:
+            assert connection.in_atomic_block
+            told.append((name, arguments[argument]))
+
+        receivers.append((getattr(signals, name), receive))
+        getattr(signals, name).connect(receive, weak=False)
+    try:
+        card.record("earn", points=5)
+        assert sorted(told) == [("cards_changed", [card.key]), ("passes_touched", [card.key])]
+        told.clear()
+        program.name = "Tea Club"
+        program.save()
+        assert sorted(told, key=lambda entry: entry[0]) == [
+            ("passes_touched", [card.key]),
+            ("program_changed", program),
+        ]
+    finally:
+        for signal, receive in receivers:
+            signal.disconnect(receive)
+
+
+def test_every_signal_is_documented() -> None:
+    """What there is to connect to stands where people look for it: in the module and in the docs."""
+    names = {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+    page = (Path(__file__).parents[2] / "docs/reference/signals.md").read_text(encoding="utf-8")
+    for text in (signals.__doc__ or "", page):
+        assert {name for name in names if f"`{name}`" not in text} == set()

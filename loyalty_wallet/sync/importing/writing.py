@@ -20,11 +20,14 @@ def write_passes(group: Sequence[PlannedPass]) -> list[PlannedPass]:
     """
     new = [planned for planned in group if planned.known is None]
     WalletPass.objects.bulk_create([_new_pass(planned) for planned in new], CHUNK_SIZE)
-    return [
-        planned
-        for planned in group
-        if planned.known is not None and not planned.is_ours and not _replace(planned)
-    ]
+    replaced: list[PlannedPass] = []
+    lost: list[PlannedPass] = []
+    for planned in group:
+        if planned.known is not None and not planned.is_ours:
+            (replaced if _rename(planned, planned.known) else lost).append(planned)
+    for keys in in_chunks((planned.card_key for planned in replaced), CHUNK_SIZE):
+        WalletPass.objects.filter(wallet=group[0].wallet.alias, card_key__in=keys).touch()
+    return lost
 
 
 def write_registrations(group: Sequence[PlannedPass], wallet: AppleWallet) -> int:
@@ -74,11 +77,8 @@ def _new_pass(planned: PlannedPass) -> WalletPass:
     )
 
 
-def _replace(planned: PlannedPass) -> bool:
+def _rename(planned: PlannedPass, row: WalletPass) -> bool:
     """Give a pass that nobody has its old name, unless a worker is about to hand it out."""
-    row = planned.known
-    if row is None:
-        return False
     passes = WalletPass.objects.unleased().filter(
         pk=row.pk,
         remote_id=row.remote_id,
@@ -91,7 +91,7 @@ def _replace(planned: PlannedPass) -> bool:
         fingerprint="",
         lease_token="",
     )
-    return bool(is_done and WalletPass.objects.filter(pk=row.pk).touch())
+    return bool(is_done)
 
 
 def _is_removed(planned: PlannedPass) -> bool:
