@@ -18,5 +18,8 @@ nitpicky = True
 
 html_theme = "furo"
 html_title = "loyalty_wallet"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
