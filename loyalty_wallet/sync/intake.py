@@ -70,8 +70,11 @@ class Intake:
         if self._limit is not None:
             size = min(size, self._limit - self._claimed)
         failpoint("before_claim")
-        lease, rows = claim(share.scope, limit=size)
-        if len(rows) < size:
+        # What fits in one batch needs no turns.
+        programs = share.turns.next(share.scope) if share.is_long else ()
+        lease, rows = claim(share.scope, limit=size, programs=programs)
+        share.is_long = len(rows) == size
+        if not share.is_long:
             share.next_scope()
         if rows:
             self._deliver(share, lease, rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -72,9 +72,11 @@ class Lease:
 
 
 def claim(
-    scope: Q, *, limit: int, is_for_suspects: bool = False
+    scope: Q, *, limit: int, is_for_suspects: bool = False, programs: Sequence[str] = ()
 ) -> tuple[Lease, list[ClaimedPass]]:
     """Lease up to `limit` due passes within `scope`: by priority, then the longest due.
+
+    What nobody has asked for is shared evenly among `programs` first, where some are given.
 
     A lease that ended without being released counts as a takeover: its request may have reached
     the provider, so nothing is known of what the phone shows. Passes taken over more than once
@@ -84,11 +86,22 @@ def claim(
     suspicion = Q(takeovers__gte=SUSPECT_AFTER)
     scope &= suspicion if is_for_suspects else ~suspicion
     lease = Lease(conf.lease_seconds)
+    due = WalletPass.objects.due().unleased().filter(scope)
+    asked, *others = sorted(WalletPass.Priority.values, reverse=True)
     claimed: list[ClaimedPass] = []
-    for priority in sorted(WalletPass.Priority.values, reverse=True):
-        if len(claimed) < limit:
-            due = WalletPass.objects.due().unleased().filter(scope, priority=priority)
-            claimed += _claim(due, lease, limit - len(claimed), conf.claim_strategy)
+
+    def take(among: QuerySet[WalletPass], priorities: Iterable[int], most: int) -> None:
+        full = min(limit, len(claimed) + most)
+        for priority in priorities:
+            if len(claimed) < full:
+                some = among.filter(priority=priority)
+                claimed.extend(_claim(some, lease, full - len(claimed), conf.claim_strategy))
+
+    take(due, [asked], limit)
+    even = max(1, (limit - len(claimed)) // max(1, len(programs)))
+    for program in programs:
+        take(due.filter(program_key=program), others, even)
+    take(due, others, limit)
     lease.pks = {row.pk for row in claimed}
     return lease, claimed
 

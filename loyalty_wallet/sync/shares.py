@@ -17,6 +17,7 @@ from .receipts import BadTargets
 from .rendering import Renderer
 from .retry import LONGEST_RETRY_AFTER_SECONDS
 from .threads import DeliveryThread
+from .turns import Turns
 
 
 class Share:
@@ -29,6 +30,9 @@ class Share:
         self._thread: DeliveryThread | None = None
         self._served: Future[None] | None = None
         self.is_deferred = False
+        self.turns = Turns()
+        self.is_long = False
+        """The last batch was full: more is due than that."""
         self.ready: list[Job] = []
         self.in_flight = 0
         self.counts: Counter[str] = Counter()
