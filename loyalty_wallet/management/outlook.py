@@ -130,7 +130,7 @@ def _changes(truth: Truth) -> Iterator[Text]:
         text = ngettext("… and %(count)d more field", "… and %(count)d more fields", more)
         yield Text(f"  {text % {'count': more}}", style="dim")
     if not changes:
-        yield Text(f"  {_('no field differs; sent all the same')}", style="dim")
+        yield Text("  " + _("no field differs; sent all the same"), style="dim")
 
 
 def _change(item: FieldTruth) -> Text:
