@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,11 +188,3 @@ def test_changes_are_told_in_their_own_transaction(
     finally:
         for signal, receive in receivers:
             signal.disconnect(receive)
-
-
-def test_every_signal_is_documented() -> None:
-    """What there is to connect to stands where people look for it: in the module and in the docs."""
-    names = {name for name, value in vars(signals).items() if isinstance(value, Signal)}
-    page = (Path(__file__).parents[2] / "docs/reference/signals.md").read_text(encoding="utf-8")
-    for text in (signals.__doc__ or "", page):
-        assert {name for name in names if f"`{name}`" not in text} == set()

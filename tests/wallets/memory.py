@@ -140,7 +140,7 @@ class LockerDouble(ProviderDouble):
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"locker": self.name, "timeout_seconds": 0.1, "requests_per_second": None}
+        return {"locker": self.name, "requests_per_second": None}
 
     @property
     def bad_options(self) -> dict[str, Any]:

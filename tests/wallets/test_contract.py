@@ -19,8 +19,6 @@ from .memory import LockerDouble
 
 __all__ = ["authority"]
 
-TIMEOUT_SECONDS = 0.3
-
 
 class GoogleDouble(ProviderDouble):
     """The emulated Google."""
@@ -35,7 +33,6 @@ class GoogleDouble(ProviderDouble):
         return {
             **self.google.wallet_options,
             "requests_per_second": None,
-            "timeout_seconds": TIMEOUT_SECONDS,
         }
 
     @property
@@ -92,7 +89,6 @@ class AppleDouble(ProviderDouble):
             "web_service_url": "https://shop.example.com/wallet/apple",
             "apns_url": self.apns.url,
             "apns_ca": str(self.root),
-            "timeout_seconds": TIMEOUT_SECONDS,
             "throttle_score": None,
         }
 

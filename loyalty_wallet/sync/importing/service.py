@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from ..transactions import in_transaction
 from .planning import PlannedPass, Problem, plan_import
 from .reading import PassRow
 from .writing import write_passes, write_registrations
+
+logger = logging.getLogger("loyalty_wallet.sync")
 
 _BUSY = "a worker is about to hand out another pass of the card: try again in a few minutes"
 
@@ -62,6 +65,13 @@ def import_passes(
 
     with suppress(_RefusedError):
         in_transaction(work)
+        logger.info(
+            "taken over: passes=%d registrations=%d known=%d bad=%d",
+            report.passes,
+            report.devices,
+            report.known,
+            len(report.problems),
+        )
     return report
 
 
