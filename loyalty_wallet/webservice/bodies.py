@@ -29,8 +29,9 @@ def read_body(request: HttpRequest, *, most_bytes: int) -> bytes:
     """Return a body as it came. Raises BodyError for too much."""
     try:
         size = int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        size = 0
+    except ValueError as error:
+        # Servers refuse it themselves; Django stumbles over it.
+        raise BodyError(HTTPStatus.BAD_REQUEST) from error
     if size > most_bytes:
         raise BodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
