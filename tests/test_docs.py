@@ -274,6 +274,11 @@ def test_python_compiles_and_imports_what_exists(code: str) -> None:
             assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
+def test_fields_of_the_report_are_those_that_exist() -> None:
+    """Each field of the report has a place in the table."""
+    assert first_column("Field", "Meaning") == set(report_schema()["properties"])
+
+
 def test_example_of_the_report_keeps_the_schema() -> None:
     """What the page shows as a report could be one."""
     [example] = blocks("json")
