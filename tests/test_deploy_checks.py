@@ -12,6 +12,7 @@ import pytest
 from celery import current_app
 from django.core import checks
 from django.core.checks import CheckMessage
+from django.db import models
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -20,6 +21,8 @@ from loyalty_wallet.checks import TAG
 from loyalty_wallet.checks.deployment import LONGEST_TASK_SECONDS
 from loyalty_wallet.emulator.apple import Authority
 from tests.phonefront import apns, authority, configure_apple
+from tests.shop.models import Member
+from tests.shop.sources import MemberSource
 from tests.shopfront import Configure, configure, google
 from tests.test_checks import ACCOUNT
 from tests.test_checks import google as google_settings
@@ -172,6 +175,35 @@ def test_token_that_can_be_guessed(settings: Settings) -> None:
     [message] = found().values()
     assert message.id == "loyalty_wallet.W009"
     assert "hunter2" not in str(message)
+
+
+def test_address_as_the_key_of_cards(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stand wherever cards are named, for good."""
+    settings.LOYALTY_WALLET = {
+        **google_settings(),
+        "CARD_SOURCE": "tests.shop.sources.MemberSource",
+    }
+    monkeypatch.setattr(MemberSource, "key_field", "membership_no")
+    assert found() == {}
+    field = models.EmailField(name="membership_no")
+    monkeypatch.setattr(Member._meta, "get_field", lambda name: field)
+    [message] = found().values()
+    assert message.id == "loyalty_wallet.W010"
+    assert "Member.membership_no" in message.msg
+
+
+def test_cache_that_counts_nothing(settings: Settings) -> None:
+    """Without a counter nobody is told to wait."""
+    settings.LOYALTY_WALLET = google_settings()
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    assert list(found()) == ["loyalty_wallet.W011"]
+
+
+def test_any_host(settings: Settings) -> None:
+    """Links are built from requests, so hosts have to be ours."""
+    settings.LOYALTY_WALLET = google_settings()
+    settings.ALLOWED_HOSTS = ["shop.example", "*"]
+    assert list(found()) == ["loyalty_wallet.W012"]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import EmailField
 
 from ..conf import Conf, get_conf
+from ..sources import get_card_source
 from ..wallets.base import is_loopback
 from ..wallets.secrets import LONGEST_PATH
 
@@ -142,7 +144,64 @@ def check_database(app_configs: Any = None, **_: Any) -> list[checks.CheckMessag
     ]
 
 
-CHECKS = (check_endpoints, check_key_files, check_celery, check_token, check_database)
+def check_keys_of_cards(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """W010: cards are known by their customers' e-mail addresses."""
+    try:
+        source = get_card_source()
+        field = source.model._meta.get_field(source.key_field) if source.key_field != "pk" else None
+    except (ImproperlyConfigured, FieldDoesNotExist):
+        # E004 speaks of the source; a key may also be something that is no field.
+        return []
+    if not isinstance(field or source.model._meta.pk, EmailField):
+        return []
+    return [
+        checks.Warning(
+            f"Cards are known by {source.model.__name__}.{source.key_field}, an e-mail address: it "
+            "stands in tables, reports and messages of the broker, and cannot change.",
+            hint="Let key_field name a number or a random id of the customer's.",
+            id="loyalty_wallet.W010",
+        )
+    ]
+
+
+def check_cache(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """W011: nobody counts how often phones and customers ask."""
+    backend = settings.CACHES.get("default", {}).get("BACKEND", "")
+    if not backend.endswith("DummyCache"):
+        return []
+    return [
+        checks.Warning(
+            "The default cache keeps nothing: whoever asks without end is not told to wait.",
+            hint="Use a real cache; one that all processes share counts for all of them.",
+            id="loyalty_wallet.W011",
+        )
+    ]
+
+
+def check_hosts(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """W012: links to cards can be made to lead elsewhere."""
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        checks.Warning(
+            "ALLOWED_HOSTS has '*': links to cards that are built from a request name whatever "
+            "host the request claims, and whoever gets such a link can open the card.",
+            hint="Name the hosts of this site in ALLOWED_HOSTS.",
+            id="loyalty_wallet.W012",
+        )
+    ]
+
+
+CHECKS = (
+    check_endpoints,
+    check_key_files,
+    check_celery,
+    check_token,
+    check_keys_of_cards,
+    check_cache,
+    check_hosts,
+    check_database,
+)
 
 
 def _conf() -> Conf | None:
