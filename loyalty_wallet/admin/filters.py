@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
 
 
+_ENDED = (WalletPass.State.VOIDED, WalletPass.State.ERASING, WalletPass.State.ERASED)
+
+
 class PassStatusFilter(admin.SimpleListFilter):
     """Passes by whether the phone is right."""
 
@@ -33,6 +36,7 @@ class PassStatusFilter(admin.SimpleListFilter):
             ("failing", _("failing")),
             ("set_aside", _("set aside")),
             ("right", _("right")),
+            ("ended", _("void or erased")),
         )
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Any] | None:
@@ -45,7 +49,9 @@ class PassStatusFilter(admin.SimpleListFilter):
                 passes = queryset.set_aside()
             case "right":
                 right = queryset.filter(due_at__isnull=True)
-                passes = right.exclude(state=WalletPass.State.SET_ASIDE)
+                passes = right.exclude(state__in=(WalletPass.State.SET_ASIDE, *_ENDED))
+            case "ended":
+                passes = queryset.filter(state__in=_ENDED)
             case _:
                 return None
         return passes

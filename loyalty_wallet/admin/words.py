@@ -33,6 +33,14 @@ _RUN_TONES = {
 }
 
 
+_ENDED = {
+    WalletPass.State.VOIDED: IDLE,
+    WalletPass.State.ERASING: WAITING,
+    WalletPass.State.ERASED: IDLE,
+}
+"""Passes of which nothing is left to be right or wrong."""
+
+
 def badge(word: str, tone: str, *, title: str = "") -> SafeString:
     """Return a word on its colour."""
     return format_html('<span class="lw-badge lw-{}" title="{}">{}</span>', tone, title, word)
@@ -136,6 +144,9 @@ def pass_status(row: WalletPass) -> SafeString:
             BAD,
             title=remedy(row.last_code),
         )
+    is_erasing = row.state == WalletPass.State.ERASING
+    if row.state in _ENDED and (row.due_at is None or (is_erasing and not row.last_code)):
+        return badge(row.get_state_display(), _ENDED[WalletPass.State(row.state)])
     if row.due_at is None:
         return badge(_("right"), GOOD)
     if row.last_code:

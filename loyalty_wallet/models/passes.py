@@ -98,7 +98,7 @@ class WalletPass(models.Model):
         """
 
         ACTIVE = "active", _("active")
-        VOIDED = "voided", _("voided")
+        VOIDED = "voided", _("void: its card is gone")
         SET_ASIDE = "set_aside", _("set aside")
         ERASING = "erasing", _("being erased")
         ERASED = "erased", _("erased")

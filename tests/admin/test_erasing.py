@@ -42,6 +42,9 @@ def test_cards_are_erased_after_a_question(
     assert pass_of(card).state == WalletPass.State.ERASED
     assert pass_of(other).state == WalletPass.State.ACTIVE
     assert LogEntry.objects.get().change_message == "Erased from the wallets."
+    listed = text_of(boss.get(f"{list_url('walletpass')}?status=ended"))
+    assert "erased" in listed
+    assert "1 wallet pass" in listed
     page = text_of(boss.get(page_url("walletpass", pass_of(card).pk)))
     assert "The card was erased from the wallets" in page
 

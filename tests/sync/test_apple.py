@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.emulator.apple import ApnsEmulator
+from loyalty_wallet.emulator.apple.apns import Push
 from loyalty_wallet.models import AppleDevice, AppleRegistration, LoyaltyCard, WalletPass
 from loyalty_wallet.registry import get_wallets
 from loyalty_wallet.sync import sync_card_to_wallets, sync_wallet_passes
@@ -550,3 +553,42 @@ def test_real_time_and_batch_share_the_ladder(
     assert report.run_id is None
     assert report.wallets["apple"]["attempts"] == 3
     assert balance_on_record(card) == 5
+
+
+class TestLeavingDuringARun:
+    """Case 55: a customer removes the card while a run is at it."""
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_phone_that_unregisters_during_its_push_is_no_failure(
+        self, apns: ApnsEmulator, right_cards: MakeCards
+    ) -> None:
+        """The push was taken, the phone has gone: the card is right, and nobody is told again."""
+        leaving, staying = right_cards(2)
+        (registration,) = register(leaving)
+        register(staying)
+        for card in (leaving, staying):
+            card.record("earn", points=5)
+
+        leaver = registration.device
+
+        def forget() -> None:
+            AppleDevice.objects.filter(pk=leaver.pk).delete()
+            connection.close()
+
+        def unregister(push: Push) -> None:
+            # Django lets nobody ask the database from an event loop's own thread.
+            if push.push_token == leaver.push_token:
+                asking = threading.Thread(target=forget)
+                asking.start()
+                asking.join()
+
+        apns.on_push = unregister
+
+        report = sync_wallet_passes()
+
+        assert report.status == "succeeded"
+        assert report.failed_card_ids == ()
+        assert iphone_pass(leaving).due_at is None
+        assert AppleRegistration.objects.get().wallet_pass == iphone_pass(staying)
+        assert sync_wallet_passes().cards["synced"] == 0
+        assert len(apns.pushes) == 2
