@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
-from ...exceptions import DeliveryTimeoutError, NetworkError
+from ...exceptions import DeliveryTimeoutError, NetworkError, UnavailableError
 from ..base import Payload, Permit, canonical_json
 from .answers import error_for, read_answer, read_page, read_resource
 from .credentials import Token, TokenKeeper
@@ -22,6 +22,8 @@ OBJECTS = "loyaltyObject"
 SERVICE_PATH = "/walletobjects/v1"
 ANSWERED_FIELDS = {CLASSES: "id", OBJECTS: "id,hasUsers"}
 """What of a resource its write answers: Google echoes all of it unless told otherwise."""
+MOST_ANSWER_BYTES = 16 * 1024 * 1024
+"""A hundred objects are far less; an answer without end must not fill the memory."""
 HEADERS = {
     "User-Agent": "loyalty-wallet (gzip)",
     "Content-Type": "application/json; charset=UTF-8",
@@ -135,7 +137,7 @@ class GoogleClient:
                     method, url, data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                return response.status, response.headers, await response.read()
+                return response.status, response.headers, await _read(response)
         except TimeoutError as error:
             raise DeliveryTimeoutError("The whole answer did not arrive in time.") from error
         except aiohttp.ClientConnectorError as error:
@@ -148,3 +150,12 @@ class GoogleClient:
             ) from error
         finally:
             attempt.seconds_left = max(0.0, attempt.seconds_left - (time.monotonic() - started))
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > MOST_ANSWER_BYTES:
+            raise UnavailableError("The answer has no end.", http_status=response.status)
+    return bytes(body)

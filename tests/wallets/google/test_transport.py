@@ -21,6 +21,7 @@ from loyalty_wallet.exceptions import (
     UnavailableError,
 )
 from loyalty_wallet.wallets.base import Outcome
+from loyalty_wallet.wallets.google import client
 
 from .conftest import Bench, together
 
@@ -108,6 +109,18 @@ def test_attempt_ends_in_time(hasty: Bench, action: Action, seconds: float | Non
     with pytest.raises(DeliveryTimeoutError):
         hasty.deliver_one(hasty.update("card-0", is_known=True))
     assert 0.4 < time.monotonic() - started < 2
+
+
+def test_answer_without_an_end_is_cut_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no success, fills no memory, and is tried again."""
+    bench.set_up()
+    update = bench.update("card-0", is_known=True)
+    monkeypatch.setattr(client, "MOST_ANSWER_BYTES", 20)
+    with pytest.raises(UnavailableError, match="no end") as failure:
+        bench.deliver_one(update)
+    assert failure.value.is_retryable
+    monkeypatch.undo()
+    assert bench.deliver_one(update) is Outcome.UPDATED
 
 
 def test_requests_of_an_attempt_share_its_time(hasty: Bench) -> None:
