@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import AppleRegistration, WalletPass
-from ..sync import erase_card
+from ..sync.erasure import erase_cards
 from ..sync.outbox import in_chunks
 from .actions import ResyncAdmin
 from .journal import MOST_ENTRIES, note
@@ -44,8 +44,7 @@ class EraseAdmin(ResyncAdmin):
         count = len(keys)
         cards = ngettext("%(count)d card", "%(count)d cards", count) % {"count": count}
         with transaction.atomic(using=router.db_for_write(WalletPass)):
-            for key in keys:
-                erase_card(key)
+            erase_cards(keys)
             note(request, logged, _("Erased from the wallets."), all_of_them=cards)
         self.message_user(
             request,

@@ -49,13 +49,23 @@ def erase_card(card_key: str) -> int:
     is the shop's own and stays. Runs in the caller's transaction; a worker is woken after the
     commit.
     """
-    card_key = str(card_key)
+    return erase_cards([card_key])
+
+
+def erase_cards(card_keys: Iterable[str]) -> int:
+    """Do what `erase_card` does with several cards, all or none of them."""
+    keys = list(dict.fromkeys(str(key) for key in card_keys))
     using = router.db_for_write(WalletPass)
+    count = 0
     with transaction.atomic(using=using):
-        ErasedCard.objects.using(using).get_or_create(card_key=card_key)
-        passes = WalletPass.objects.using(using).filter(card_key=card_key)
-        count = _mark(passes.exclude(state=State.ERASED))
-    signals.passes_touched.send(sender=WalletPass, card_keys=[card_key])
+        for start in range(0, len(keys), CHUNK_SIZE):
+            chunk = keys[start : start + CHUNK_SIZE]
+            ErasedCard.objects.using(using).bulk_create(
+                [ErasedCard(card_key=key) for key in chunk], ignore_conflicts=True
+            )
+            passes = WalletPass.objects.using(using).filter(card_key__in=chunk)
+            count += _mark(passes.exclude(state=State.ERASED))
+    signals.passes_touched.send(sender=WalletPass, card_keys=keys)
     return count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,6 +11,7 @@ from django.test import Client
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, WalletPass
+from loyalty_wallet.signals import passes_touched
 from loyalty_wallet.sync import sync_wallet_passes
 from tests.shopfront import pass_of
 
@@ -50,14 +52,24 @@ def test_cards_are_erased_after_a_question(
 
 
 def test_a_whole_list_is_erased_by_its_address(boss: Client, right_cards: MakeCards) -> None:
-    """One key stands for all rows of the list, so that no form is too long."""
+    """One key stands for all rows of the list; workers are woken once, not for each card."""
+    woken: list[list[str]] = []
+
+    def note(card_keys: list[str], **_: Any) -> None:
+        woken.append(card_keys)
+
     cards = right_cards(3)
     url = list_url("loyaltycard")
     question = ask(boss, url, [cards[0].pk], action=ACTION, across=True)
     assert len(hidden_fields(question)["_selected_action"]) == 1
 
-    confirm(boss, url, question)
+    passes_touched.connect(note)
+    try:
+        confirm(boss, url, question)
+    finally:
+        passes_touched.disconnect(note)
 
+    assert [set(keys) for keys in woken] == [{card.key for card in cards}]
     assert WalletPass.objects.filter(state=WalletPass.State.ERASING).count() == 3
 
 

@@ -3,14 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import router, transaction
 from django.db.models import Count, QuerySet
 
 from ...exceptions import SelectionError
 from ...models import AppleRegistration, SyncRun, WalletPass
 from ...registry import get_wallets
-from ...sync import Selection, SyncReport, erase_card, sync_wallet_passes
-from ...sync.erasure import gone_cards
+from ...sync import Selection, SyncReport, sync_wallet_passes
+from ...sync.erasure import erase_cards, gone_cards
 from ...sync.lookup import find_card_keys
 from ...sync.outbox import in_chunks
 
@@ -51,9 +50,7 @@ class Command(BaseCommand):
             return
         if not options["no_input"]:
             self._ask(keys)
-        with transaction.atomic(using=router.db_for_write(WalletPass)):
-            for key in keys:
-                erase_card(key)
+        erase_cards(keys)
         report = sync_wallet_passes(
             selection=Selection.of_cards(keys), trigger=SyncRun.Trigger.COMMAND
         )
