@@ -266,7 +266,7 @@ class LoyaltyTransaction(models.Model):
         indexes = (models.Index(fields=("created_at", "card"), name="loyalty_transaction_recent"),)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.points:+d} / {self.stamps:+d}"
+        return f"{self.get_kind_display()} {self.points:+d} / {self.stamps:+d}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from django.core.mail import mail_admins
+from django.utils import formats
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
@@ -81,8 +82,8 @@ def describe_alert(code: str, value: float, threshold: float) -> str:
     match code:
         case "failure_rate":
             return _("%(value)s %% of the cards failed (limit %(limit)s %%).") % {
-                "value": f"{value * 100:.1f}",
-                "limit": f"{threshold * 100:g}",
+                "value": formats.number_format(value * 100, 1),
+                "limit": formats.number_format(f"{threshold * 100:g}"),
             }
         case "failed_cards":
             return ngettext(
