@@ -67,6 +67,28 @@ def test_failing_cards_speak_once() -> None:
     assert breaker.is_open
 
 
+def test_only_timeouts_in_a_row_open_it_at_twenty() -> None:
+    """A good or a quick bad answer between them begins the count again."""
+    breaker = Breaker(is_armed=True)
+    note(breaker, "g" * 200 + "t" * 19 + "b" + "t" * 19)
+    assert not breaker.is_open
+    note(breaker, "t")
+    assert breaker.is_open
+
+
+def test_the_share_is_that_of_the_last_fifty() -> None:
+    """A long good past hides no outage, and one that is over is forgotten when it closes."""
+    breaker = Breaker(is_armed=True)
+    note(breaker, "g" * 1000 + "b" * 39)
+    assert not breaker.is_open
+    note(breaker, "b")
+    assert breaker.is_open
+    note(breaker, "g" * 8 + "b" * 19)
+    assert not breaker.is_open
+    note(breaker, "b")
+    assert breaker.is_open
+
+
 def test_unarmed_it_stays_closed() -> None:
     """Small runs take every card through all its attempts."""
     breaker = Breaker(is_armed=False)

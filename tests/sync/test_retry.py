@@ -45,5 +45,21 @@ def test_a_provider_that_asks_for_too_much_is_deferred() -> None:
     """Above 30 s the next run is the better time."""
     policy = RetryPolicy([1, 4, 16])
     assert policy.delay_after(1, RateLimitedError("429", retry_after_seconds=30)) == 30
-    with pytest.raises(DeferredError):
-        policy.delay_after(1, RateLimitedError("429", retry_after_seconds=31))
+    asked = RateLimitedError("Slow.", http_status=429, reason="quota", retry_after_seconds=31)
+    for attempt in (1, 4):
+        with pytest.raises(DeferredError, match="asks to wait 31 s: Slow") as caught:
+            policy.delay_after(attempt, asked)
+        assert (caught.value.http_status, caught.value.reason) == (429, "quota")
+
+
+def test_a_refusal_is_final_however_long_it_asks_to_wait() -> None:
+    """No run need come back for what no retry mends."""
+    refused = RejectedError("400", retry_after_seconds=31)
+    assert RetryPolicy([1]).delay_after(1, refused) is None
+
+
+def test_more_attempts_than_the_ladder_has_are_not_made() -> None:
+    """A cap can only take away; a single delay serves once."""
+    policy = RetryPolicy([2], max_attempts=9)
+    error = UnavailableError("503")
+    assert [policy.delay_after(attempt, error) for attempt in (1, 2)] == [2, None]

@@ -23,6 +23,7 @@ from loyalty_wallet.exceptions import (
 from loyalty_wallet.wallets.google.answers import (
     AlreadyExistsError,
     error_for,
+    read_page,
     read_resource,
     retry_after_seconds,
 )
@@ -256,3 +257,45 @@ def test_an_error_with_status_200_is_no_success() -> None:
     """A front end that answers 200 with an error envelope has done nothing for us."""
     with pytest.raises(UnavailableError):
         read_resource(b'{"error": {"code": 500}}', status=200, resource_id="1.a")
+
+
+def test_a_page_is_its_resources_and_the_next_token() -> None:
+    """The last page has no token, an empty program no resources."""
+    first = b'{"resources": [{"id": "1.a"}], "pagination": {"nextPageToken": "n2"}}'
+    assert read_page(first, status=200) == ([{"id": "1.a"}], "n2")
+    assert read_page(b'{"pagination": {"resultsPerPage": 0}}', status=200) == ([], "")
+    assert read_page(b'{"pagination": {"nextPageToken": null}}', status=200) == ([], "")
+    assert read_page(b"{}", status=200) == ([], "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"error": {}}',
+        b'{"resources": {}}',
+        b'{"resources": [1]}',
+        b'{"resources": [{}]}',
+        b'{"resources": [{"id": "1.a"}, {"id": 7}]}',
+        b'{"resources": [], "pagination": []}',
+    ],
+)
+def test_what_is_no_page_is_no_empty_page(body: bytes) -> None:
+    """An audit must not take a torn page for the end of the list."""
+    with pytest.raises(UnavailableError) as refusal:
+        read_page(body, status=206)
+    assert refusal.value.http_status == 206
+
+
+def test_an_error_that_is_a_word_is_what_a_person_reads() -> None:
+    """The token endpoint's kind of envelope."""
+    assert error_for(400, {}, b'{"error": "invalid_grant"}').message == "invalid_grant"
+
+
+def test_the_first_detail_counts() -> None:
+    """Google's reason is that of the first entry; the envelope's status stands in for none."""
+    details = [{"reason": "backendError"}, {"reason": "rateLimitExceeded"}]
+    body = json.dumps({"error": {"errors": details, "status": "PERMISSION_DENIED"}}).encode()
+    error = error_for(403, {}, body)
+    assert (type(error), error.reason) == (UnavailableError, "backendError")
