@@ -18,7 +18,7 @@ from .words import BAD, GOOD, IDLE, NOTHING, WAITING
 
 INSTALL_SCHEDULE = "manage.py install_wallet_schedule"
 Publishing = WalletProbe.Publishing
-_OPEN_TO_ALL = (Publishing.APPROVED, Publishing.UNKNOWN)
+_OPEN_TO_ALL = (Publishing.APPROVED, Publishing.NOT_NEEDED, Publishing.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,22 @@ def test_check_now_names_the_wallet_that_is_refused(
     assert "google refuses us" in text_of(answer)
 
 
+@pytest.mark.parametrize(("publishing", "word"), [("not_needed", "well"), ("draft", "draft")])
+def test_wallet_is_well_where_nothing_has_to_be_approved(
+    boss: Client, right_cards: MakeCards, publishing: str, word: str
+) -> None:
+    """Apple approves no program: that is no reason for a warning, as Google's drafts are."""
+    right_cards(1)
+    WalletProbe.objects.create(
+        wallet="google",
+        checked_at=timezone.now(),
+        is_reachable=True,
+        is_authorised=True,
+        publishing=publishing,
+    )
+    assert f"google {word} " in text_of(boss.get(HOME))
+
+
 @pytest.mark.parametrize("held", [(), ("run_probes",), ("view_syncrun",)])
 def test_check_now_needs_its_permission_and_a_post(
     login: Login, configure: Configure, held: tuple[str, ...]
