@@ -43,7 +43,7 @@ def card(
     LoyaltyProgram.objects.filter(pk=program.pk).update(
         name=f"Name {MARKUP}",
         issuer_name=f"Issuer {MARKUP}",
-        points_label=f"Points {SCRIPT}",
+        points_label=SCRIPT,
         reward=f"Reward {MARKUP}",
         kind=LoyaltyProgram.Kind.HYBRID,
     )
@@ -52,7 +52,7 @@ def card(
         program=program,
         card_number=f"N{SCRIPT}",
         holder_name=f"Holder {MARKUP}",
-        tier=f"Tier {SCRIPT}",
+        tier=SCRIPT,
     )
     sync_wallet_passes()
     register(card)
