@@ -24,7 +24,8 @@ NOTHING = "-"
 
 def print_status(status: Status, console: Console) -> None:
     """Print all that is known of everything."""
-    console.print(Text(_headline(status), style=STYLES[status.level]))
+    level = Level.DEGRADED if status.level is Level.OK and status.failing else status.level
+    console.print(Text(_headline(status), style=STYLES[level]))
     for problem in status.problems:
         console.print(Text(f"✗ {problem.text}", style=STYLES[problem.level]))
         if problem.remedy:
@@ -66,6 +67,13 @@ def _span(seconds: float) -> str:
 
 def _headline(status: Status) -> str:
     match status.level:
+        case Level.OK if status.failing:
+            # No alarm yet, but no card that is merely on its way either. As on the admin's page.
+            return ngettext(
+                "Customers see wrong balances: %(count)d card, for %(age)s.",
+                "Customers see wrong balances: %(count)d cards, the oldest for %(age)s.",
+                status.failing,
+            ) % {"count": status.failing, "age": _span(status.oldest_seconds or 0)}
         case Level.OK if status.due:
             return ngettext(
                 "All is well; %(count)d card is on its way.",

@@ -81,6 +81,18 @@ def test_what_is_wrong_comes_first_with_its_remedy(right_cards: MakeCards) -> No
     assert "manage.py sync_wallet_passes" in lines[2]
 
 
+def test_a_card_that_failed_is_not_said_to_be_on_its_way(
+    right_cards: MakeCards, google: GoogleEmulator
+) -> None:
+    """One of many raises no alarm, but the first line does not call that well."""
+    card, *_ = right_cards(30)
+    card.record("earn", points=1)
+    google.fail(object_id=card.google_object_id, status=400)
+    sync_wallet_passes()
+    _, output = run()
+    assert output.splitlines()[0].startswith("Customers see wrong balances: 1 card, for ")
+
+
 def test_json_names_what_monitors_may_not_know(configure: Configure) -> None:
     """On the operator's own terminal the path that is wrong may be read."""
     configure(credentials="/srv/missing.json")
