@@ -275,6 +275,17 @@ def test_what_the_status_says(right_cards: MakeCards) -> None:
     assert bad["oldest_due"]["fix"]
 
 
+def test_doctor_sends_nobody_to_itself(right_cards: MakeCards, settings: Settings) -> None:
+    """Where the status says to run the doctor, the doctor says why instead."""
+    [card] = right_cards(1)
+    card.record("earn", points=1)
+    settings.LOYALTY_WALLET = {"WALLETS": {}}
+    status, bad = examine()
+    assert status == 1
+    assert {"W001", "not_configured"} <= set(bad)
+    assert [finding for finding in bad.values() if finding["fix"].endswith("wallet_doctor")] == []
+
+
 def test_providers_that_answer(
     right_cards: MakeCards, configure_apple: ConfigureApple, live_server: LiveServer
 ) -> None:

@@ -19,7 +19,7 @@ from ..problems import Level
 from ..status import read_status
 from .findings import Finding, Grade
 
-_TOLD_BY_CHECKS = frozenset({"settings", "misconfigured", "expires_soon"})
+_TOLD_BY_CHECKS = frozenset({"settings", "no_usable_wallet", "misconfigured", "expires_soon"})
 
 
 def examine_settings() -> Iterator[Finding]:
