@@ -102,7 +102,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 60:
-        return _("%(seconds).1f s") % {"seconds": seconds}
+        return _("%(seconds)s s") % {"seconds": formats.number_format(f"{seconds:.1f}")}
     minutes, rest = divmod(round(seconds), 60)
     return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
 
@@ -121,7 +121,7 @@ def share(part: int, whole: int) -> str:
     percent = 100 * part / whole if whole else 0.0
     if part and percent < 0.1:
         return _("< 0.1 %%") % {}
-    return _("%(number)s %%") % {"number": formats.number_format(percent, 1)}
+    return _("%(number)s %%") % {"number": formats.number_format(f"{percent:.1f}")}
 
 
 def cause(code: str) -> str:

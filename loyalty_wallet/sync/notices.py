@@ -82,7 +82,7 @@ def describe_alert(code: str, value: float, threshold: float) -> str:
     match code:
         case "failure_rate":
             return _("%(value)s %% of the cards failed (limit %(limit)s %%).") % {
-                "value": formats.number_format(value * 100, 1),
+                "value": formats.number_format(f"{value * 100:.1f}"),
                 "limit": formats.number_format(f"{threshold * 100:g}"),
             }
         case "failed_cards":

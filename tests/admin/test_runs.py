@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from loyalty_wallet.admin.words import command, scope
+from loyalty_wallet.admin.words import command, duration, scope, share
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import failure_classes
 from loyalty_wallet.models import LoyaltyCard, SyncBatch, SyncFailure, SyncRun, WalletPass
@@ -45,6 +45,15 @@ def test_scope_in_words_and_as_a_command(stored: dict[str, str], words: str, lin
     """What a run is about is said in words and as a line to paste."""
     assert scope(stored) == words
     assert command(stored) == f"manage.py sync_wallet_passes {line}".strip()
+
+
+@pytest.mark.parametrize(
+    ("language", "length", "part"), [("en", "1.3 s", "36.4 %"), ("de", "1,3 s", "36,4 %")]
+)
+def test_numbers_are_the_readers(language: str, length: str, part: str) -> None:
+    """Numbers are rounded, and written as the reader's language writes them."""
+    with translation.override(language):
+        assert (duration(1.26), share(4, 11)) == (length, part)
 
 
 def test_senseless_scope_breaks_no_page(boss: Client) -> None:
