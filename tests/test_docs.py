@@ -263,6 +263,17 @@ def test_no_option_is_named_that_does_not_exist() -> None:
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", EVERYTHING)) <= known
 
 
+def test_architecture_names_each_part() -> None:
+    """A newcomer finds every module and folder of the package's top in the table of layers."""
+    package = ROOT / "loyalty_wallet"
+    parts = {
+        path.name for path in package.glob("*.py") if path.name not in {"__init__.py", "apps.py"}
+    }
+    parts |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")} - {"migrations/"}
+    named = first_column("Layer, top to bottom", "What it does")
+    assert named == {f"loyalty_wallet/{part}" for part in parts}
+
+
 def test_paths_exist() -> None:
     """Each file or folder of the repository that the page names is there."""
     paths = set(re.findall(r"`((?:loyalty_wallet|project|tests|docs|\.ci)/[\w./-]*)`", EVERYTHING))
