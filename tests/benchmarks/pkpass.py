@@ -71,8 +71,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _contenders() -> list[str]:
-    rivals = {"django-walletpass": "django_walletpass", "edutap-wallet-apple": "edutap"}
-    return ["ours", *(name for name, module in rivals.items() if find_spec(module))]
+    contenders = ["ours"]
+    if find_spec("django_walletpass"):
+        contenders.append("django-walletpass")
+    # Others of its family have the same top package.
+    if find_spec("edutap") and find_spec("edutap.wallet_apple"):
+        contenders.append("edutap-wallet-apple")
+    return contenders
 
 
 def _measure(contender: str, folder: Path, kilobytes: int, seconds: float) -> float:

@@ -63,3 +63,8 @@ def test_more_attempts_than_the_ladder_has_are_not_made() -> None:
     policy = RetryPolicy([2], max_attempts=9)
     error = UnavailableError("503")
     assert [policy.delay_after(attempt, error) for attempt in (1, 2)] == [2, None]
+
+
+def test_waits_may_be_short() -> None:
+    """A provider that asks for nothing makes none longer."""
+    assert RetryPolicy([0.05]).delay_after(1, UnavailableError("503")) == 0.05

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -20,7 +19,7 @@ from loyalty_wallet.exceptions import (
     UnavailableError,
 )
 from loyalty_wallet.wallets.apple.apns import ApnsClient
-from loyalty_wallet.wallets.apple.apns_answers import PushReply, reply_for
+from loyalty_wallet.wallets.apple.apns_answers import PushReply
 from loyalty_wallet.wallets.apple.push_tokens import PushToken
 from loyalty_wallet.wallets.base import PushAnswer
 
@@ -249,18 +248,6 @@ class TestAnswers:
         apns.fail(TOKEN, "too_many_provider_token_updates")
         with pytest.raises(RateLimitedError):
             push(options)
-
-    @pytest.mark.parametrize(
-        ("status", "reason"), [(503, "Shutdown"), (429, "TooManyProviderTokenUpdates")]
-    )
-    def test_a_wish_to_wait_is_heard(self, status: int, reason: str) -> None:
-        """Retry-After is not documented for APNs; whoever sends it means it."""
-        body = json.dumps({"reason": reason}).encode()
-        for value, seconds in ((b"7", 7), (b"soon", None), (None, None)):
-            headers = {} if value is None else {b"retry-after": value}
-            with pytest.raises((UnavailableError, RateLimitedError)) as caught:
-                reply_for(status, headers, body)
-            assert caught.value.retry_after_seconds == seconds
 
     def test_a_shutdown_is_answered_with_another_connection(
         self, apns: ApnsEmulator, options: dict[str, Any]

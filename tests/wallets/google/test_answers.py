@@ -288,6 +288,19 @@ def test_what_is_no_page_is_no_empty_page(body: bytes) -> None:
     assert refusal.value.http_status == 206
 
 
+def test_an_answer_that_does_not_say_about_what_is_about_what_was_asked() -> None:
+    """Nobody promised the id in an answer to a request for some fields."""
+    assert read_resource(b'{"state": "ACTIVE"}', status=200, resource_id="1.a") == {
+        "state": "ACTIVE"
+    }
+
+
+def test_an_empty_envelope_says_nothing() -> None:
+    """Then the person reads the status, and no reason is made up."""
+    error = error_for(503, {}, b'{"error": {"errors": [{}]}}')
+    assert (error.message, error.reason) == ("HTTP 503 Service Unavailable", "")
+
+
 def test_an_error_that_is_a_word_is_what_a_person_reads() -> None:
     """The token endpoint's kind of envelope."""
     assert error_for(400, {}, b'{"error": "invalid_grant"}').message == "invalid_grant"
