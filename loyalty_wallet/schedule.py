@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-TASK = "loyalty.sync_wallet_passes"
+from .sync.beat import TASK
+
 NAME = "Sync wallet passes (hourly)"
 EXPIRES_SECONDS = 55 * 60
 """A message that no worker took within the hour is dropped: the next one covers it."""

@@ -16,8 +16,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import SyncFailure
-from ..monitoring.beat import read_schedule
 from ..sources import get_card_source
+from ..sync.beat import read_schedule
 from .base import ReadOnlyAdmin
 from .exports import failures_csv
 from .filters import (

@@ -18,7 +18,7 @@ from django.utils import timezone
 from ..conf import Conf, get_conf
 from ..models import SyncAlert, SyncBatch, SyncRun, WalletPass, WalletProbe
 from ..queueing import has_broker
-from .beat import Schedule, read_schedule
+from ..sync.beat import Schedule, read_schedule
 from .problems import Level, Problem, find_problems
 from .setups import Setup, read_setups
 
@@ -138,7 +138,6 @@ def read_status() -> Status:
     last_run = runs.exclude(status__in=(SyncRun.Status.QUEUED, SyncRun.Status.SKIPPED)).first()
     last_success = full_runs(SyncRun.Status.SUCCEEDED, SyncRun.Status.PARTIAL).first()
     running = runs.filter(status=SyncRun.Status.RUNNING).first()
-    has_rhythm = schedule.is_enabled and schedule.interval_seconds
     return Status(
         now=now,
         settings_problem=settings_problem,
@@ -149,9 +148,7 @@ def read_status() -> Status:
         running=running,
         is_stalled=running is not None and running.is_stalled,
         schedule=schedule,
-        interval_seconds=(
-            schedule.interval_seconds or 0 if has_rhythm else conf.run_interval.total_seconds()
-        ),
+        interval_seconds=schedule.expected_seconds(conf.run_interval),
         oldest_allowed_seconds=conf.alert_oldest_due_seconds,
         has_broker=has_broker(),
         alerts=tuple(SyncAlert.objects.open()),

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from ..conf import get_conf
 from ..models import SyncAlert, SyncRun, SyncState, WalletPass
+from .beat import read_schedule
 from .notices import Alert, tell
 from .report import SyncReport
 from .selection import Selection
@@ -83,7 +84,7 @@ def standing_measures() -> list[Measure]:
         Measure(
             code="no_recent_success",
             value=_age(last_success() or _beginning(), now),
-            threshold=MOST_INTERVALS * conf.run_interval.total_seconds(),
+            threshold=MOST_INTERVALS * read_schedule().expected_seconds(conf.run_interval),
         ),
         Measure(
             code="oldest_due",

@@ -15,11 +15,13 @@ from django.core import mail
 from django.db import connection, transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from loyalty_wallet import signals
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, SyncAlert, SyncRun, WalletPass
+from loyalty_wallet.schedule import install_schedule
 from loyalty_wallet.sync import Selection, SyncReport, sync_wallet_passes
 from loyalty_wallet.sync.alerts import check_alarms, judge_run, last_success
 from loyalty_wallet.sync.notices import Alert, describe_alert, describe_span
@@ -208,6 +210,17 @@ def test_the_interval_of_the_schedule_is_a_setting(
     assert check_alarms() == []
 
 
+def test_the_interval_of_the_schedule_is_that_of_beat(right_cards: MakeCards) -> None:
+    """Who has beat sync every six hours needs no setting; a disabled entry tells nothing."""
+    right_cards(1)
+    move_end(SyncRun.objects.get(), timedelta(hours=11))
+    entry, _ = install_schedule()
+    CrontabSchedule.objects.filter(pk=entry.crontab_id).update(hour="*/6")
+    assert check_alarms() == []
+    PeriodicTask.objects.update(enabled=False)
+    assert [alert.code for alert in check_alarms()] == ["no_recent_success"]
+
+
 def test_a_schedule_that_never_ran_is_missed_since_the_first_pass(make_cards: MakeCards) -> None:
     """An installation without cards waits in silence; with cards it misses its first run."""
     assert check_alarms() == []
@@ -260,7 +273,7 @@ def test_checking_costs_a_few_reads(
 ) -> None:
     """Every minute for a year: nothing is written while nothing changes."""
     right_cards(3)
-    with django_assert_num_queries(6) as queries:
+    with django_assert_num_queries(7) as queries:
         check_alarms()
     writes = ("INSERT", "UPDATE", "DELETE")
     assert not any(query["sql"].startswith(writes) for query in queries.captured_queries)

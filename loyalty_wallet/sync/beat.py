@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.utils import timezone
 
+TASK = "loyalty.sync_wallet_passes"
 MOST_GAPS = 24
 """Firings looked at for the longest pause: a schedule may rest at night."""
 
@@ -27,14 +28,17 @@ class Schedule:
     last_run_at: datetime | None = None
     next_run_at: datetime | None = None
 
+    def expected_seconds(self, run_interval: timedelta) -> float:
+        """How often a run is expected: the longest pause of an enabled entry, or else RUN_INTERVAL."""
+        is_known = self.is_enabled and self.interval_seconds
+        return self.interval_seconds or 0 if is_known else run_interval.total_seconds()
+
 
 def read_schedule() -> Schedule:
     """Return the entry for the sync, an enabled one if there are several."""
     if not apps.is_installed("django_celery_beat"):
         return Schedule()
     from django_celery_beat.models import PeriodicTask
-
-    from ..schedule import TASK
 
     entry = (
         PeriodicTask.objects.filter(task=TASK)
