@@ -129,24 +129,22 @@ def test_progress_is_json_that_no_browser_takes_for_a_page(boss: Client, card: L
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
+def test_going_back_leads_nowhere_else(
+    boss: Client, right_cards: Callable[[int], list[LoyaltyCard]]
+) -> None:
+    """The address of the page with the button is posted: another site's is not followed."""
+    (card,) = right_cards(1)
+    own = reverse("admin:loyalty_wallet_loyaltycard_change", args=[card.pk])
+    for page in (
         "https://evil.example/",
         "//evil.example/",
         "/\\evil.example",
         "javascript:alert(1)",
         "http:///evil.example",
         "\nhttps://evil.example",
-    ],
-)
-def test_going_back_leads_nowhere_else(
-    boss: Client, right_cards: Callable[[int], list[LoyaltyCard]], page: str
-) -> None:
-    """The address of the page with the button is posted: another site's is not followed."""
-    (card,) = right_cards(1)
-    answer = boss.post(sync_url("loyaltycard", card.pk), {"next": page})
-    assert answer["Location"] == reverse("admin:loyalty_wallet_loyaltycard_change", args=[card.pk])
+    ):
+        answer = boss.post(sync_url("loyaltycard", card.pk), {"next": page})
+        assert answer["Location"] == own, page
 
 
 def test_addresses_are_not_built_from_a_forged_host(
