@@ -21,6 +21,8 @@ from loyalty_wallet import checks, signals, tasks
 from loyalty_wallet.conf import Conf
 from loyalty_wallet.exceptions import failure_classes
 from loyalty_wallet.monitoring import problems
+from loyalty_wallet.monitoring.as_json import status_as_dict
+from loyalty_wallet.monitoring.status import read_status
 from loyalty_wallet.queueing import DRAIN_RUN, SYNC_CARD
 from loyalty_wallet.registry import _options_of
 from loyalty_wallet.sync.notices import REMEDIES
@@ -145,6 +147,12 @@ def test_problems_are_those_that_exist() -> None:
     source = Path(problems.__file__).read_text(encoding="utf-8")
     codes = set(re.findall(r'code="(\w+)"', source)) | set(REMEDIES)
     assert first_column("Problem", "Level", "It means") == codes
+
+
+@pytest.mark.django_db
+def test_fields_of_the_status_are_those_that_exist() -> None:
+    """Each field that a monitor gets has a place in the table."""
+    assert first_column("In the answer", "It says") == set(status_as_dict(read_status()))
 
 
 def test_alarms_are_those_that_exist() -> None:
