@@ -247,3 +247,101 @@ def test_a_pass_that_has_killed_too_often_is_set_aside_untried(
     assert pass_of(killer).state == WalletPass.State.SET_ASIDE
     assert google.requests_for(killer.google_object_id) == []
     assert balance_at(google, fine) == 1
+
+
+def lease_ends(row: WalletPass | LoyaltyCard) -> bool:
+    """Say whether the lease on a card's pass lasts for longer than a minute from now."""
+    later = DatabaseNow() + timedelta(seconds=60)
+    return WalletPass.objects.filter(pk=row.pk, lease_until__gt=later).exists()
+
+
+def test_a_renewal_lasts_from_now_and_is_for_what_is_not_yet_recorded(
+    make_cards: MakeCards, configure: Configure
+) -> None:
+    """What was recorded since the claim is nobody's any more, and stays so."""
+    configure(LEASE_SECONDS=120)
+    recorded, going = (pass_of(card) for card in make_cards(2))
+    lease, _ = claim(Q(), limit=2)
+    WalletPass.objects.update(lease_until=DatabaseNow() + timedelta(seconds=5))
+    lease.pks.discard(recorded.pk)
+
+    lease.renew()
+
+    assert lease_ends(going)
+    assert not lease_ends(recorded)
+    lease.check(going.pk, needed_seconds=100)
+
+
+def test_what_is_lost_stays_lost(make_cards: MakeCards) -> None:
+    """One renewal does not forget what another has found out."""
+    first, second, third = (pass_of(card) for card in make_cards(3))
+    lease, _ = claim(Q(), limit=3)
+    for row in (first, second):
+        WalletPass.objects.filter(pk=row.pk).update(lease_token="of-another")
+        lease.renew()
+        lease.pks.discard(row.pk)
+
+    assert lease.lost == {first.pk, second.pk}
+    lease.check(third.pk, needed_seconds=1)
+    for row in (first, second):
+        with pytest.raises(LeaseLostError):
+            lease.check(row.pk, needed_seconds=1)
+
+
+def test_a_lease_of_nothing_is_renewed_for_nobody(make_cards: MakeCards) -> None:
+    """A claim that found nothing harms no other."""
+    lease, rows = claim(Q(), limit=3)
+    make_cards(1)
+    lease.renew()
+    assert rows == []
+    assert not WalletPass.objects.filter(lease_until__isnull=False).exists()
+
+
+def test_suspects_are_claimed_by_who_asks_for_them(make_cards: MakeCards) -> None:
+    """Neither among the others nor with them."""
+    suspect, other = (pass_of(card) for card in make_cards(2))
+    WalletPass.objects.filter(pk=suspect.pk).update(takeovers=2)
+
+    _, rows = claim(Q(), limit=10)
+    _, suspects = claim(Q(), limit=10, is_for_suspects=True)
+
+    assert [row.pk for row in rows] == [other.pk]
+    assert [row.pk for row in suspects] == [suspect.pk]
+
+
+def test_programs_share_a_claim_evenly(make_cards: MakeCards) -> None:
+    """One program's import does not push the others out; what is free goes to the longest due."""
+    many = [pass_of(card) for card in make_cards(10)]
+    few = many[6:]
+    WalletPass.objects.filter(pk__in=[row.pk for row in few]).update(program_key="small")
+    [big] = {row.program_key for row in many}
+
+    _, rows = claim(Q(), limit=5, programs=[big, "small", "none"])
+
+    claimed = [row.program_key for row in rows]
+    assert (len(claimed), claimed.count("small")) == (5, 1)
+    _, rest = claim(Q(), limit=4, programs=[big, "small"])
+    assert [row.program_key for row in rest].count("small") == 2
+
+
+def test_a_pass_that_somebody_claims_first_is_not_ours(make_cards: MakeCards) -> None:
+    """Between the read and the update it went to another: it is neither written nor returned."""
+    mine, stolen = (pass_of(card) for card in make_cards(2))
+    is_done = False
+
+    def interfere(execute, sql, params, many, context):  # type: ignore[no-untyped-def]
+        nonlocal is_done
+        result = execute(sql, params, many, context)
+        if sql.startswith("SELECT") and not is_done:
+            is_done = True
+            WalletPass.objects.filter(pk=stolen.pk).update(
+                lease_token="of-another", lease_until=DatabaseNow() + timedelta(seconds=60)
+            )
+        return result
+
+    with connection.execute_wrapper(interfere):
+        lease, rows = claim(Q(priority=mine.priority), limit=10)
+
+    assert lease.pks == {row.pk for row in rows} == {mine.pk}
+    stolen.refresh_from_db()
+    assert stolen.lease_token == "of-another"
