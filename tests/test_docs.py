@@ -64,7 +64,15 @@ DJANGOS_OPTIONS = {
     "-v",
 }
 # Options of other programs that the page mentions.
-FOREIGN_OPTIONS = {"--command", "--concurrency", "--deploy", "--scheduler"}
+FOREIGN_OPTIONS = {
+    "--command",
+    "--concurrency",
+    "--deploy",
+    "--no-location",
+    "--no-obsolete",
+    "--no-wrap",
+    "--scheduler",
+}
 
 
 def blocks(language: str) -> list[str]:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import ast
 import gettext
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.utils import translation
 
 import loyalty_wallet
 from loyalty_wallet.admin.words import remedy
 from loyalty_wallet.exceptions import UnavailableError, failure_classes
 from loyalty_wallet.models import LoyaltyCard
+from tests.servers.fixtures import skip_or_fail
 
 PACKAGE = Path(loyalty_wallet.__file__).parent
 LOCALE = PACKAGE / "locale"
 LANGUAGES = ("de", "fr")
 PLACEHOLDER = re.compile(r"%\(\w+\)[-+ #0]*\d*(?:\.\d+)?[a-z]|%[a-z]|\{\w*\}")
 KEYWORD = re.compile(r'(msgid_plural|msgid|msgstr)(?:\[(\d+)\])? (".*")')
+TOOLS = ("xgettext", "msguniq", "msgmerge", "msgattrib")
 MARKERS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 
 
@@ -60,9 +64,9 @@ def _parse(block: str) -> Entry:
     return entry
 
 
-def _entries(language: str) -> list[Entry]:
+def _entries(language: str, locale: Path = LOCALE) -> list[Entry]:
     """All entries of a language, its header first."""
-    text = (LOCALE / language / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
+    text = (locale / language / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
     return [_parse(block) for block in text.strip().split("\n\n")]
 
 
@@ -125,6 +129,8 @@ def test_compiled_file_is_current(language: str) -> None:
             written |= {(entry.msgid, number): form for number, form in enumerate(entry.forms)}
         else:
             [written[entry.msgid]] = entry.forms
+    # When the texts were last looked for: msgfmt leaves that out.
+    written[""] = re.sub(r"POT-Creation-Date: .*\n", "", str(written[""]))
     assert _compiled(language) == written
 
 
@@ -134,6 +140,29 @@ def test_every_remedy_is_translated(language: str) -> None:
     known = {entry.msgid for entry in _entries(language)}
     remedies = {failure.remedy for failure in failure_classes().values()}
     assert remedies - known == set()
+
+
+@pytest.fixture
+def extracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """Every text that is marked in the package, with its plural."""
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        skip_or_fail(f"{', '.join(missing)} not found: install the Debian package gettext.")
+    copy = tmp_path / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("locale", "__pycache__"))
+    (copy / "locale").mkdir()
+    monkeypatch.chdir(copy)
+    call_command("makemessages", locale=["de"], no_location=True, verbosity=0)
+    _, *entries = _entries("de", copy / "locale")
+    return {(entry.msgid, entry.plural) for entry in entries}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_catalogue_holds_every_text(language: str, extracted: set[tuple[str, str]]) -> None:
+    """What the code says is in the catalogue, and nothing that it does not say any more."""
+    _, *entries = _entries(language)
+    known = {(entry.msgid, entry.plural) for entry in entries}
+    assert len(extracted) > 500
+    assert (sorted(extracted - known), sorted(known - extracted)) == ([], [])
 
 
 def _marked_in_f_strings(path: Path) -> Iterator[str]:
