@@ -72,7 +72,12 @@ FOREIGN_OPTIONS = {
     "--no-obsolete",
     "--no-wrap",
     "--scheduler",
-}
+}.union(
+    *(
+        re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))
+        for path in (ROOT / "tests" / "benchmarks").glob("*.py")
+    )
+)
 
 
 def blocks(language: str) -> list[str]:

@@ -27,6 +27,7 @@ def note(breaker: Breaker, answers: str) -> None:
     [
         ("b" * 19, False),
         ("b" * 20, True),
+        ("t" * 19, False),
         ("g" * 5 + "b" * 19, False),
         ("g" * 5 + "b" * 20, True),
         ("gbbb" * 50, False),

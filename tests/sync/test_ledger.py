@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from loyalty_wallet.emulator import GoogleEmulator
-from loyalty_wallet.exceptions import DeferredError
+from loyalty_wallet.exceptions import DeferredError, UnavailableError
 from loyalty_wallet.models import (
     DatabaseNow,
     LoyaltyCard,
@@ -174,3 +174,52 @@ def test_when_a_pass_was_tried_is_on_record(
     assert (tried_at is not None) == was_tried
     if tried_at is not None:
         assert abs(tried_at - timezone.now()) < timedelta(seconds=5)
+
+
+def test_what_was_recorded_is_renewed_no_more(make_cards: MakeCards) -> None:
+    """The lease forgets it, and nobody records it twice."""
+    make_cards(1)
+    lease, job = claim_one()
+    job.finish(JobOutcome.UPDATED)
+
+    record(job)
+
+    assert job.is_recorded
+    assert lease.pks == set()
+
+
+def test_a_failure_keeps_what_the_provider_said(make_cards: MakeCards) -> None:
+    """Whoever reads it later has nothing else."""
+    make_cards(1)
+    run = SyncRun.objects.create(trigger="api", selection={"kind": "due"}, status="running")
+    _, job = claim_one()
+    job.attempts = 2
+    said = UnavailableError("Busy.", http_status=503, reason="backendError")
+    job.finish(JobOutcome.FAILED, said)
+
+    Ledger(run, worker="test").record("google", [job])
+
+    failure = SyncFailure.objects.get()
+    assert (failure.run, failure.wallet_pass_id) == (run, job.row.pk)
+    assert (failure.code, failure.message) == ("unavailable", "Busy.")
+    assert (failure.http_status, failure.reason) == (503, "backendError")
+    assert (failure.attempts, failure.is_retryable) == (2, True)
+
+
+def test_a_deferral_is_on_record_as_not_tried(make_cards: MakeCards) -> None:
+    """Each pass says which run left it; the failures, that there was no attempt."""
+    cards = make_cards(3)
+    run = SyncRun.objects.create(trigger="api", selection={"kind": "due"}, status="running")
+
+    counts = Ledger(run, worker="test").defer("google", Q(), reason="The provider is down.")
+
+    assert counts == {"deferred": 3}
+    assert list(run.batches.values_list("wallet", "counts")) == [("google", {"deferred": 3})]
+    for row in map(pass_of, cards):
+        assert (row.last_run, row.last_outcome) == (run, "deferred")
+        assert row.due_at is not None
+    failures = SyncFailure.objects.filter(run=run)
+    assert {(row.code, row.message, row.attempts) for row in failures} == {
+        ("deferred", "The provider is down.", 0)
+    }
+    assert failures.count() == 3
