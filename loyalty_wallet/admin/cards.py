@@ -121,6 +121,15 @@ class CardAdmin(StyledAdmin, EraseAdmin):
         dates = {"fields": ("created_at", "updated_at")}
         return (card, (_("Balance"), balance), (_("Dates"), dates))
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "expires_at" and field is not None:
+            # Django's two boxes have no labels of their own.
+            day, time = field.widget.widgets
+            day.attrs["aria-label"] = _("Expires, date")
+            time.attrs["aria-label"] = _("Expires, time")
+        return field
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not change:
             super().save_model(request, obj, form, change)

@@ -61,7 +61,6 @@ def emulated_wallets(site_url: str, *, is_fast: bool) -> Iterator[Providers]:
         iphones(Path(folder)) as phones,
         override_settings(**_settings(google, phones, site_url, is_fast=is_fast)),
     ):
-        _forget_broker()
         if getattr(get_wallets()[GOOGLE], "api_url", None) != google.url:
             raise RuntimeError("The wallets are not at the emulators.")
         yield Providers(google, phones)
@@ -96,7 +95,7 @@ def _settings(
     }
 
 
-def _forget_broker() -> None:
+def forget_broker() -> None:
     """Wake no Celery worker: one that runs elsewhere may be configured for the real providers."""
     for name in BROKER_VARIABLES:
         os.environ.pop(name, None)

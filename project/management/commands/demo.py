@@ -14,7 +14,7 @@ from project.demo.ending import Ending
 from project.demo.screen import Screen
 from project.demo.shop import Shop
 from project.demo.story import Story, prepare_database
-from project.demo.wallets import emulated_wallets
+from project.demo.wallets import emulated_wallets, forget_broker
 
 FEWEST_CARDS, MOST_CARDS = 10, 5000
 
@@ -78,6 +78,8 @@ class Command(BaseCommand):
                 site = live.Site(serve or 0)
                 stack.callback(site.close)
                 live.check_database()
+                # First of all: the cards of the last demo are removed, and nobody is told of it.
+                forget_broker()
                 prepare_database(screen, any_database=any_database)
                 stack.callback(corner.release_database)
                 if serve is not None:
