@@ -136,8 +136,10 @@ class Window:
         self.problems.append(f"script: {error}")
 
     def _note_failure(self, request: Request) -> None:
-        # A navigation that turns into a download is given up, which is no failure.
-        if not request.is_navigation_request():
+        # A navigation that turns into a download is given up, and what a page still loads when it
+        # is left: neither is a failure.
+        is_given_up = request.failure == "net::ERR_ABORTED"
+        if not (is_given_up or request.is_navigation_request()):
             self.problems.append(f"request: {request.url} {request.failure}")
 
 

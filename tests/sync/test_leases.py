@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
 from django.test.utils import CaptureQueriesContext
 
 from loyalty_wallet.emulator import GoogleEmulator
@@ -313,7 +313,10 @@ def test_programs_share_a_claim_evenly(make_cards: MakeCards) -> None:
     """One program's import does not push the others out; what is free goes to the longest due."""
     many = [pass_of(card) for card in make_cards(10)]
     few = many[6:]
-    WalletPass.objects.filter(pk__in=[row.pk for row in few]).update(program_key="small")
+    WalletPass.objects.update(due_at=F("due_at") - timedelta(hours=1))
+    WalletPass.objects.filter(pk__in=[row.pk for row in few]).update(
+        program_key="small", due_at=F("due_at") + timedelta(minutes=1)
+    )
     [big] = {row.program_key for row in many}
 
     _, rows = claim(Q(), limit=5, programs=[big, "small", "none"])

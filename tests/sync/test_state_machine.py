@@ -418,13 +418,14 @@ def pass_rows() -> dict[int, dict[str, Any]]:
 
 
 @pytest.mark.django_db
-def test_no_order_of_events_leaves_a_phone_wrong(configure: Configure) -> None:
+@pytest.mark.parametrize("examples", [20, pytest.param(150, marks=pytest.mark.chaos)])
+def test_no_order_of_events_leaves_a_phone_wrong(configure: Configure, examples: int) -> None:
     """Sales, lost answers, deaths and takeovers, in a few thousand random steps."""
     Sync.shop = Shop()
     run_state_machine_as_test(
         Sync,
         settings=settings(
-            max_examples=60,
+            max_examples=examples,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
