@@ -15,7 +15,14 @@ HOW_TO = ROOT / "docs" / "how-to"
 BARE_PROJECT = {
     "settings.py": """
         SECRET_KEY = "for tests only"
-        DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+        # In a file: Django never closes what threads have opened of a database in memory.
+        DATABASES = {
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": "db.sqlite3",
+                "TEST": {"NAME": "test.sqlite3"},
+            }
+        }
         INSTALLED_APPS = [
             "django.contrib.contenttypes",
             "django.contrib.auth",

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connections
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -114,6 +115,7 @@ def test_google_that_hangs_is_unknown(
 
     def probe() -> None:
         assert verdict(run_probes(0.3)["google"]) == (None, None, "unknown", "timeout")
+        connections.close_all()
         ended.set()
 
     thread = threading.Thread(target=probe)
