@@ -41,6 +41,9 @@ def http_server(handler: Handler) -> Opener:
             yield runner.addresses[0][1]
         finally:
             await runner.cleanup()
+            # Who connected at the last moment is let in by the loop only now.
+            await asyncio.sleep(SHUTDOWN_SECONDS)
+            await server.shutdown(SHUTDOWN_SECONDS)
 
     return serve
 
