@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..exceptions import DeliveryTimeoutError, NetworkError, UnavailableError
+
+OUTAGE = (UnavailableError, NetworkError, DeliveryTimeoutError)
+"""Failures that speak of the provider, not of the card."""
+OUTAGE_CODES = frozenset(error.code for error in OUTAGE)
+
 WINDOW = 50
 LEAST = 20
 OPEN_RATE = 0.8

@@ -23,25 +23,18 @@ from ..exceptions import (
     DeliveryError,
     DeliveryTimeoutError,
     LeaseLostError,
-    NetworkError,
     RateLimitedError,
-    UnavailableError,
 )
 from ..wallets.base import Session, Wallet
-from .breaker import LEAST, Breaker
+from .breaker import LEAST, OUTAGE, Breaker
 from .jobs import Job, JobOutcome
 from .limits import RateLimiter
 from .retry import RetryPolicy
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
-OUTAGE = (UnavailableError, NetworkError, DeliveryTimeoutError)
-"""Failures that speak of the provider, not of the card."""
-
 PAUSE_SECONDS = 1
 """For all cards of a wallet, after a 429 that does not say how long."""
-
-OUTAGE_CODES = frozenset(error.code for error in OUTAGE)
 
 
 class Lane:
@@ -190,7 +183,7 @@ class Lane:
         except DeliveryError as error:
             is_good = not isinstance(error, OUTAGE)
             # What failed last time comes first: its failures must not pass for an outage.
-            if is_good or not _has_failed_before(job):
+            if is_good or not job.row.met_an_outage:
                 self._breaker.note(
                     is_good=is_good,
                     is_timeout=isinstance(error, DeliveryTimeoutError),
@@ -255,12 +248,8 @@ class Lane:
             self._announce.set()
 
 
-def _has_failed_before(job: Job) -> bool:
-    return job.row.last_code in OUTAGE_CODES
-
-
 def _probes_first(jobs: Iterable[Job]) -> list[Job]:
     """Put a few jobs without earlier failures first: they tell whether the provider is up."""
     jobs = list(jobs)
-    probes = [job for job in jobs if not _has_failed_before(job)][:LEAST]
+    probes = [job for job in jobs if not job.row.met_an_outage][:LEAST]
     return probes + [job for job in jobs if job not in probes]

@@ -189,11 +189,12 @@ class Engine:
         self._beat()
         has_fed = False
         for share in self.shares:
+            # First what has ended: it makes room, and nothing announces it a second time.
+            share.collect()
             if self._intake.wants_more(share):
                 self._intake.feed(share)
                 has_fed = True
             share.book_slots()
-            share.collect()
         is_busy = any(share.in_flight or not share.is_drained for share in self.shares)
         self._flush(is_last=not is_busy)
         self._show_progress()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from django.db.models import Q
+
 from ..conf import get_conf
 from .backlog import Backlog
-from .breaker import ARMED_ABOVE, Breaker
+from .breaker import ARMED_ABOVE, LEAST, OUTAGE_CODES, Breaker
 from .delivery import Lane
 from .failpoints import failpoint
 from .leases import ClaimedPass, Lease, claim
@@ -39,6 +41,7 @@ class Intake:
     ) -> None:
         conf = get_conf()
         self._batch_size = conf.batch_size
+        self._low_water = max(1, self._batch_size // 2)
         self._policy = RetryPolicy(conf.retry_delays, max_attempts=orders.max_attempts)
         self._limit = orders.limit
         self._is_urgent = is_urgent
@@ -60,7 +63,8 @@ class Intake:
         if share.lane is None:
             return True
         waiting = share.lane.waiting
-        return share.in_flight - waiting < self._batch_size // 2 and waiting < MOST_WAITING
+        unbegun = share.in_flight - waiting - share.wallet.concurrency
+        return unbegun < self._low_water and waiting < MOST_WAITING
 
     def feed(self, share: Share) -> None:
         """Claim the next batch of a share, and go on to its next scope when one is exhausted."""
@@ -74,8 +78,17 @@ class Intake:
         programs = share.turns.next(share.scope) if share.is_long else ()
         lease, rows = claim(share.scope, limit=size, programs=programs)
         share.is_long = len(rows) == size
+        is_first = share.lane is None and self._limit is None
+        if is_first and share.is_long and all(row.met_an_outage for row in rows):
+            self._feed_probes(share, share.scope)
         if not share.is_long:
             share.next_scope()
+        if rows:
+            self._deliver(share, lease, rows)
+
+    def _feed_probes(self, share: Share, scope: Q) -> None:
+        """Begin with a few passes whose failure would tell of an outage: that of others does not."""
+        lease, rows = claim(scope & ~Q(last_code__in=OUTAGE_CODES), limit=LEAST)
         if rows:
             self._deliver(share, lease, rows)
 
@@ -119,7 +132,7 @@ class Intake:
             limiter=RateLimiter(slot_source_for(share.wallet), is_urgent=self._goes_first),
             breaker=Breaker(is_armed=self._is_long(share.wallet.alias)),
             announce=self._announce,
-            low_water=max(1, self._batch_size // 2),
+            low_water=self._low_water,
         )
         share.open_lane(lane, self._thread)
 

@@ -19,6 +19,7 @@ from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Wh
 from ..conf import get_conf
 from ..exceptions import LeaseLostError
 from ..models import DatabaseNow, WalletPass
+from .breaker import OUTAGE_CODES
 from .transactions import committed_at_its_end
 
 SUSPECT_AFTER = 2
@@ -44,6 +45,11 @@ class ClaimedPass(NamedTuple):
     last_code: str
     priority: int
     state: str
+
+    @property
+    def met_an_outage(self) -> bool:
+        """Whether its last failure may have been the provider's."""
+        return self.last_code in OUTAGE_CODES
 
 
 class Lease:

@@ -11,12 +11,14 @@ requests without waits or faults: what the client and this machine take of the t
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
 from math import ceil
 
 from loyalty_wallet.models import WalletPass
-from tests.benchmarks.command import CommandRun, run_command
+from tests.benchmarks.command import CONF_VARIABLE, CommandRun, run_command
 from tests.benchmarks.measure import BenchmarkError, Cost, in_fresh_process, promise, show
 from tests.benchmarks.rivals import send_with_aiohttp
 from tests.benchmarks.world import ALIAS, World
@@ -106,6 +108,8 @@ def run(options: argparse.Namespace) -> None:
         ) as world:
             world.seed(cards)
             blind = _sync(world, shape)
+            half_knowing = _sync(world, shape)
+            _let_all_fail_that_will(world)
             knowing = _sync(world, shape)
             bare = _send_bare(world, shape)
             facts = world.facts
@@ -113,7 +117,8 @@ def run(options: argparse.Namespace) -> None:
         ratio = knowing.work.seconds / shape.floor
         rows += [
             _row(f"{cards:,}, nothing known", blind.work, shape, shape.blind_floor),
-            _row(f"{cards:,}, failed before known", knowing.work, shape, shape.floor),
+            _row(f"{cards:,}, always failing known", half_knowing.work, shape, shape.floor),
+            _row(f"{cards:,}, all failing known", knowing.work, shape, shape.floor),
             _row(f"{cards:,}, bare aiohttp", bare, shape, shape.bare_floor),
         ]
         notes.append(
@@ -159,20 +164,10 @@ def _send_bare(world: World, shape: Shape) -> Cost:
 def _sync(world: World, shape: Shape) -> CommandRun:
     """Let all cards change and run into the same faults as ever; require what must come of it."""
     world.sell()
-    remote_ids = WalletPass.objects.order_by("pk").values_list("remote_id", flat=True)
-    for number, remote_id in enumerate(remote_ids):
-        if number % PERIOD in ALWAYS:
-            world.google.fail(object_id=remote_id)
-        elif number % PERIOD in ONCE:
-            world.google.fail(object_id=remote_id, times=1)
+    for always, remote_id in _failing(world):
+        world.google.fail(object_id=remote_id, times=None if always else 1)
     world.google.set_latency(shape.latency)
-    done = run_command(
-        "sync_wallet_passes",
-        "--json",
-        "--no-progress",
-        "--no-fail-on-error",
-        environment=world.environment,
-    )
+    done = _run(world.environment)
     world.google.set_latency(0)
     world.google.heal()
     cards, requests = done.report["cards"], done.report["wallets"][ALIAS]["requests"]
@@ -182,3 +177,31 @@ def _sync(world: World, shape: Shape) -> CommandRun:
             f"in all: there were {requests}, and {cards}."
         )
     return done
+
+
+def _let_all_fail_that_will(world: World) -> None:
+    """An hour in which each of them fails for good, also the ones that are to fail once."""
+    world.sell()
+    for _, remote_id in _failing(world):
+        world.google.fail(object_id=remote_id)
+    conf = {**json.loads(world.environment[CONF_VARIABLE]), "RETRY_DELAYS": []}
+    _run({**world.environment, CONF_VARIABLE: json.dumps(conf)})
+    world.google.heal()
+
+
+def _failing(world: World) -> Iterator[tuple[bool, str]]:
+    """Yield the objects that fail, and whether they always do."""
+    remote_ids = WalletPass.objects.order_by("pk").values_list("remote_id", flat=True)
+    for number, remote_id in enumerate(remote_ids):
+        if number % PERIOD in ALWAYS + ONCE:
+            yield number % PERIOD in ALWAYS, remote_id
+
+
+def _run(environment: Mapping[str, str]) -> CommandRun:
+    return run_command(
+        "sync_wallet_passes",
+        "--json",
+        "--no-progress",
+        "--no-fail-on-error",
+        environment=environment,
+    )

@@ -242,6 +242,24 @@ class TestOutage:
             assert report.status == "failed"
             assert len(google.object_requests) - before <= 200
 
+    def test_an_outage_of_days_costs_no_more(
+        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+    ) -> None:
+        """When more than a batch has failed before, the others still tell of the outage."""
+        cards = right_cards(300)
+        configure(BATCH_SIZE=50, RETRY_DELAYS=[0.1, 0.1, 0.1])
+        make_all_due()
+        WalletPass.objects.filter(card_key__in=[card.key for card in cards[:200]]).update(
+            last_code="unavailable", priority=WalletPass.Priority.FAILED
+        )
+        google.fail(status=503)
+        before = len(google.object_requests)
+
+        report = sync_wallet_passes()
+
+        assert report.cards["failed"] + report.cards["deferred"] == 300
+        assert len(google.object_requests) - before <= 200
+
     def test_an_outage_does_not_hide_which_cards_always_fail(
         self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -75,7 +76,8 @@ class GoogleApp:
         answer = self.service.answer(entry, route, raw, fault)
         delay += self.service.latency_seconds
         if delay:
-            await asyncio.sleep(delay)
+            # Counted from the arrival: what the emulator itself takes is part of it.
+            await asyncio.sleep(entry.arrived_at + delay - time.monotonic())
         if fault is not None:
             return await answers.broken(request, entry, answer, fault)
         return None if answer is None else answers.whole(answer)
