@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from .sync.beat import TASK
+from .sync.alarms.beat import TASK
 
 NAME = "Sync wallet passes (hourly)"
 EXPIRES_SECONDS = 55 * 60

@@ -20,6 +20,21 @@ from tests.servers.fixtures import (
 
 __all__ = ["_no_server_left_dead", "mariadb_server", "postgres_server", "redis_server"]
 
+LONGEST = (
+    "test_faults.py",
+    "test_operator.py",
+    "test_card_page.py",
+    "test_resync.py",
+    "test_docs_examples.py",
+    "test_tasks.py",
+    "test_demo.py",
+    "test_strangers.py",
+    "test_breaker.py",
+    "test_races.py",
+)
+"""Files that take a quarter of a minute or more: begun first, so that no process ends long after
+the others."""
+
 _PRIVATE_PREFIXES = ("APPLE_WALLET_", "DJANGO_", "GOOGLE_WALLET_", "WALLET_")
 _temporary_folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -42,6 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="loyalty-wallet-tests-")
         config.stash[_temporary_folder] = folder
         database.setdefault("TEST", {})["NAME"] = str(Path(folder.name) / "test.sqlite3")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, whatever order the others have."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

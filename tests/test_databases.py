@@ -15,6 +15,7 @@ CHOSEN = ("tests/models", "tests/shop", "tests/sync/test_leases.py")
 AT_LEAST = 120
 
 
+@pytest.mark.chaos
 @pytest.mark.database
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("server", ["postgres_server", "mariadb_server"])

@@ -25,7 +25,7 @@ from loyalty_wallet.monitoring.as_json import status_as_dict
 from loyalty_wallet.monitoring.status import read_status
 from loyalty_wallet.queueing import DRAIN_RUN, SYNC_CARD
 from loyalty_wallet.registry import _options_of
-from loyalty_wallet.sync.notices import REMEDIES
+from loyalty_wallet.sync.alarms.notices import REMEDIES
 from loyalty_wallet.sync.report import report_schema
 from loyalty_wallet.wallets.apple import AppleWallet
 from loyalty_wallet.wallets.google import GoogleWallet
@@ -293,6 +293,13 @@ def test_architecture_names_each_part() -> None:
     parts |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")} - {"migrations/"}
     named = first_column("Layer, top to bottom", "What it does")
     assert named == {f"loyalty_wallet/{part}" for part in parts}
+
+
+def test_architecture_names_each_part_of_the_engine() -> None:
+    """And every folder of the engine in the table after it."""
+    folders = {path.parent.name for path in (ROOT / "loyalty_wallet/sync").glob("*/__init__.py")}
+    named = first_column("Part of the engine", "What it does")
+    assert named == {f"loyalty_wallet/sync/{folder}/" for folder in folders}
 
 
 def test_paths_exist() -> None:

@@ -12,7 +12,7 @@ from ..exceptions import AddToWalletError
 from ..registry import get_wallets
 from ..sources import get_card_source
 from ..sync.erasure import erased_among
-from ..sync.rendering import as_of_now
+from ..sync.pump.rendering import as_of_now
 from ..wallets.apple import AppleWallet
 from ..wallets.base import Wallet
 from ..wallets.google import GoogleWallet

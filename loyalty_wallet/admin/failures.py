@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import SyncFailure
 from ..sources import get_card_source
-from ..sync.beat import read_schedule
+from ..sync.alarms.beat import read_schedule
 from .base import ReadOnlyAdmin
 from .exports import failures_csv
 from .filters import (

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..models import SyncFailure, WalletPass
-from ..sync.explanation import Verdict, explain_truth, last_failure, verdict_on
-from ..sync.timeline import Device, Step, devices_of, timeline_of
-from ..sync.truth import FieldTruth, Truth, truths_of
+from ..sync.explaining.explanation import Verdict, explain_truth, last_failure, verdict_on
+from ..sync.explaining.timeline import Device, Step, devices_of, timeline_of
+from ..sync.explaining.truth import FieldTruth, Truth, truths_of
 from .words import (
     BAD,
     GOOD,

@@ -13,7 +13,7 @@ from ..models import WalletPass
 from ..registry import get_wallets
 from ..sources import get_card_source
 from ..sync import Selection
-from ..sync.estimates import Estimate, count_passes, estimate
+from ..sync.explaining.estimates import Estimate, count_passes, estimate
 
 MOST_SENT_AT_ONCE = 25
 """Passes that one request sends where no worker can: one attempt each."""

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from ..exceptions import SelectionError
 from ..models import SyncRun, WalletPass
 from ..registry import get_wallets
-from ..sync.backlog import Backlog
+from ..sync.pump.backlog import Backlog
 from ..sync.selection import Kind, Selection
 from . import words
 

@@ -16,6 +16,7 @@ Opener = Callable[[str, int], AbstractAsyncContextManager[int]]
 
 # Requests that hang to order must not hold up the end of a test.
 SHUTDOWN_SECONDS = 0.05
+LET_IN_SECONDS = 0.005
 
 
 def require_loopback(host: str) -> str:
@@ -42,7 +43,7 @@ def http_server(handler: Handler) -> Opener:
         finally:
             await runner.cleanup()
             # Who connected at the last moment is let in by the loop only now.
-            await asyncio.sleep(SHUTDOWN_SECONDS)
+            await asyncio.sleep(LET_IN_SECONDS)
             await server.shutdown(SHUTDOWN_SECONDS)
 
     return serve

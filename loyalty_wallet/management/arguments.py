@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from ..exceptions import SelectionError
 from ..models import SyncRun
 from ..sync import Selection
-from ..sync.lookup import find_card_keys
+from ..sync.explaining.lookup import find_card_keys
 from ..sync.selection import Kind
 
 FROM_STDIN = "-"

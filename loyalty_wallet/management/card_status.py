@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..models import WalletPass
-from ..sync.explanation import Verdict, explain_truth, last_failure, verdict_on
-from ..sync.timeline import Reached, Step, devices_of, timeline_of
-from ..sync.truth import FieldTruth, Truth, truths_of
+from ..sync.explaining.explanation import Verdict, explain_truth, last_failure, verdict_on
+from ..sync.explaining.timeline import Reached, Step, devices_of, timeline_of
+from ..sync.explaining.truth import FieldTruth, Truth, truths_of
 
 _STYLES = {
     Verdict.RIGHT: "bold green",

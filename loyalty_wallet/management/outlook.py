@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ..models import WalletPass
-from ..sync.notices import describe_span
-from ..sync.preview import Forecast, WalletForecast
-from ..sync.truth import FieldTruth, Truth, truths_of
+from ..sync.alarms.notices import describe_span
+from ..sync.explaining.preview import Forecast, WalletForecast
+from ..sync.explaining.truth import FieldTruth, Truth, truths_of
 from .summary import count_cards, failure_groups, print_failures
 from .terminal import open_console
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from ..models import SyncRun
 from ..monitoring.problems import Level
 from ..monitoring.status import Status, WalletStatus
-from ..sync.notices import describe_span
+from ..sync.alarms.notices import describe_span
 
 STYLES = {Level.OK: "bold green", Level.DEGRADED: "bold yellow", Level.DOWN: "bold red"}
 NOTHING = "-"

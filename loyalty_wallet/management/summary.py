@@ -19,7 +19,7 @@ from rich.text import Text
 from ..exceptions import failure_classes
 from ..models import SyncFailure
 from ..sync import SyncReport
-from ..sync.notices import describe_alert
+from ..sync.alarms.notices import describe_alert
 from .terminal import is_narrow, open_console
 
 COMMAND = "python manage.py sync_wallet_passes"

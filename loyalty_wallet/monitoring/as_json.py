@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ..models import SyncRun
-from ..sync.beat import Schedule
+from ..sync.alarms.beat import Schedule
 from .problems import Problem
 from .status import Status, WalletStatus
 

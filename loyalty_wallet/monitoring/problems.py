@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from ..checks.settings import EXPIRES_SOON_DAYS
-from ..sync.alerts import MOST_INTERVALS
-from ..sync.notices import REMEDIES, describe_alert
+from ..sync.alarms.alerts import MOST_INTERVALS
+from ..sync.alarms.notices import REMEDIES, describe_alert
 
 if TYPE_CHECKING:
     from ..models import WalletProbe

@@ -18,7 +18,7 @@ from django.utils import timezone
 from ..conf import Conf, get_conf
 from ..models import SyncAlert, SyncBatch, SyncRun, WalletPass, WalletProbe
 from ..queueing import has_broker
-from ..sync.beat import Schedule, read_schedule
+from ..sync.alarms.beat import Schedule, read_schedule
 from .problems import Level, Problem, find_problems
 from .setups import Setup, read_setups
 

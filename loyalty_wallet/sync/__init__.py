@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .erasure import erase_card
-from .messages import MessageReport, send_message
+from .explaining.preview import forecast_sync, preview_sync
+from .messages.service import MessageReport, send_message
 from .outbox import connect, issue, touch
-from .preview import forecast_sync, preview_sync
 from .realtime import deliver_due_card, sync_card_to_wallets
 from .recovery import deliver_overdue, help_with_run, resume_dead_run
 from .report import SyncReport

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from ..models import SyncState, WalletPass
 from ..registry import get_wallets
-from .jobs import Job
 from .leases import ClaimedPass, Lease
-from .rendering import Renderer
+from .pump.jobs import Job
+from .pump.rendering import Renderer
 
 SCOPE = "audit"
 SLICES = 24

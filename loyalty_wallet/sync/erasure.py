@@ -31,7 +31,7 @@ from ..models import (
 from ..registry import get_wallets
 from ..sources import get_card_source
 from ..wallets.apple import AppleWallet
-from .jobs import Job
+from .pump.jobs import Job
 
 logger = logging.getLogger("loyalty_wallet.sync")
 

@@ -19,7 +19,7 @@ from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Wh
 from ..conf import get_conf
 from ..exceptions import LeaseLostError
 from ..models import DatabaseNow, WalletPass
-from .breaker import OUTAGE_CODES
+from .pump.breaker import OUTAGE_CODES
 from .transactions import committed_at_its_end
 
 SUSPECT_AFTER = 2

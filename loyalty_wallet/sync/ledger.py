@@ -24,10 +24,10 @@ from ..models import DatabaseNow, SyncBatch, SyncFailure, SyncRun, WalletPass
 from ..redaction import redact
 from .erasure import note_blank, note_revived
 from .failpoints import failpoint
-from .jobs import Job, JobOutcome
-from .notifications import record_notifications
-from .presence import note_answers
-from .receipts import record_pushes
+from .phones.notifications import record_notifications
+from .phones.presence import note_answers
+from .phones.receipts import record_pushes
+from .pump.jobs import Job, JobOutcome
 from .setting_aside import changes_after, code_after, counts_towards_set_aside
 from .transactions import in_transaction
 

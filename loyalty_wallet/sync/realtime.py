@@ -7,12 +7,12 @@ import time
 from django.utils import timezone
 
 from ..models import SyncRun
-from .engine import Engine
 from .orders import Orders
+from .pump.engine import Engine
+from .pump.threads import shared_thread
 from .report import CardFailure, SyncReport, count_jobs, wallet_counts
 from .runs import worker_name
 from .selection import Selection
-from .threads import shared_thread
 
 
 def sync_card_to_wallets(

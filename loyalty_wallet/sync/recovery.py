@@ -10,8 +10,8 @@ from django.db.models import Q
 from ..models import DatabaseNow, SyncRun, WalletPass
 from ..registry import get_wallets
 from .discovery import touch_expired
-from .engine import Engine
 from .orders import Orders
+from .pump.engine import Engine
 from .report import SyncReport
 from .runs import close_abandoned, find_dead_run, is_full_run_going, silent_runs, worker_name
 from .selection import Selection

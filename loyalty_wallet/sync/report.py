@@ -18,7 +18,7 @@ from django.db.models import Case, Max, Value, When
 from ..conf import get_conf
 from ..models import SyncFailure, SyncRun, WalletPass
 from ..registry import get_wallets
-from .jobs import Job, JobOutcome
+from .pump.jobs import Job, JobOutcome
 
 MOST_LISTED = 1000
 CARD_COUNTS = ("selected", "synced", "unchanged", "failed", "deferred", "left")

@@ -15,14 +15,14 @@ from django.utils import timezone
 from ..exceptions import RunActiveError
 from ..models import SyncRun
 from ..redaction import redact
-from .alerts import judge_run
+from .alarms.alerts import judge_run
 from .audit import audit
 from .discovery import discover, touch_expired
-from .engine import Engine
 from .erasure import finish_erasures
 from .failpoints import failpoint
 from .orders import Orders, Progress
-from .reminders import remind
+from .phones.reminders import remind
+from .pump.engine import Engine
 from .report import SyncReport, count_cards
 from .runs import OpenRun, worker_name
 from .selection import Kind, Selection

@@ -9,7 +9,7 @@ from django.db import router, transaction
 
 from .. import signals
 from ..models import SyncRun, WalletPass
-from .jobs import Job, JobOutcome
+from .pump.jobs import Job, JobOutcome
 from .report import CardFailure, SyncReport
 
 

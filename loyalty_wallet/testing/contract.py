@@ -6,11 +6,9 @@ Needs `pytest_plugins = ["loyalty_wallet.testing"]`, so that what a failing test
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -23,7 +21,10 @@ from ..models import LoyaltyCard, LoyaltyProgram, WalletPass
 from ..registry import build_wallet, get_wallets
 from ..sync import SyncReport, sync_wallet_passes
 from ..wallets.base import Wallet, canonical_json
+from .provider import RETRYABLE, ProviderDouble, Trouble
 from .settings import AT_ONCE
+
+__all__ = ["ProviderDouble", "Trouble", "WalletContract"]
 
 ALIAS = "contract"
 ATTEMPTS = len(AT_ONCE) + 1
@@ -46,58 +47,6 @@ CARD = Card(
     stamps=3,
     barcode=Barcode(value="C-1"),
 )
-
-
-class Trouble(StrEnum):
-    """What can be wrong with a provider; the value is the failure code that it should get."""
-
-    UNAVAILABLE = "unavailable"
-    RATE_LIMITED = "rate_limited"
-    TIMEOUT = "timeout"
-    NETWORK = "network"
-    REJECTED = "rejected"
-    UNAUTHORIZED = "unauthorized"
-
-
-RETRYABLE = (Trouble.UNAVAILABLE, Trouble.RATE_LIMITED, Trouble.TIMEOUT)
-
-
-class ProviderDouble(ABC):
-    """A double of the provider, as the contract uses it."""
-
-    backend: ClassVar[str]
-    """The wallet's class, as a dotted path."""
-    codes: ClassVar[Mapping[Trouble, str]] = {}
-    """Failure codes of this provider that are not those of the troubles themselves."""
-
-    @property
-    @abstractmethod
-    def options(self) -> dict[str, Any]:
-        """OPTIONS of a wallet that talks to this double."""
-
-    @property
-    @abstractmethod
-    def bad_options(self) -> dict[str, Any]:
-        """Changes to `options` with which nothing could be delivered, without asking anybody."""
-
-    @abstractmethod
-    def balance(self, remote_id: str) -> int | None:
-        """Return the points that a customer sees now; None when there is no such pass."""
-
-    @abstractmethod
-    def count_requests(self) -> int:
-        """Return how many requests about passes have come in so far."""
-
-    @abstractmethod
-    def suffer(self, trouble: Trouble, *, times: int | None) -> None:
-        """Let requests about passes go wrong so many times, or until `recover`."""
-
-    @abstractmethod
-    def recover(self) -> None:
-        """Let everything go well again."""
-
-    def prepare(self, card: LoyaltyCard) -> None:  # noqa: B027 (most need nothing)
-        """Do what a card needs before it is delivered, such as a phone that has its pass."""
 
 
 class WalletContract:

@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from django.core.management.base import CommandError
 from django.db import connection, transaction
@@ -107,6 +108,12 @@ def clear() -> int:
     cards.delete()
     LoyaltyProgram.objects.filter(slug=SLUG).delete()
     return count
+
+
+def database_name() -> str:
+    """Return the name of the database as people know it."""
+    name = str(connection.settings_dict["NAME"])
+    return Path(name).name if connection.vendor == "sqlite" else name
 
 
 class Shop:

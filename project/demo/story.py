@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.core.management import call_command
-from django.db import connection
 
 from loyalty_wallet.models import LoyaltyCard, SyncFailure, SyncRun, WalletPass
 from loyalty_wallet.sync import Selection, SyncReport, sync_card_to_wallets, sync_wallet_passes
@@ -35,7 +33,7 @@ class Trouble:
 def prepare_database(screen: Screen, *, any_database: bool) -> None:
     """Migrate the database and empty it of an earlier demo. Raises CommandError if it is not ours."""
     corner.refuse_foreign_data(any_database=any_database)
-    screen.step(f"Prepare the database {_database_name()}.")
+    screen.step(f"Prepare the database {corner.database_name()}.")
     call_command("migrate", verbosity=0, interactive=False)
     corner.refuse_foreign_data(any_database=any_database)
     corner.claim_database()
@@ -294,8 +292,3 @@ def _key(trouble: Trouble) -> tuple[str, str]:
 
 def _name(card: LoyaltyCard) -> str:
     return f"{card.card_number} {card.holder_name}"
-
-
-def _database_name() -> str:
-    name = str(connection.settings_dict["NAME"])
-    return Path(name).name if connection.vendor == "sqlite" else name

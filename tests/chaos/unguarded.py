@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from loyalty_wallet.models import WalletPass
 from loyalty_wallet.models.passes import WalletPassQuerySet
-from loyalty_wallet.sync.jobs import Job
 from loyalty_wallet.sync.leases import Lease
 from loyalty_wallet.sync.ledger import Ledger
+from loyalty_wallet.sync.pump.jobs import Job
 
 
 def apply() -> None:

@@ -29,7 +29,7 @@ from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, WalletPass
 from loyalty_wallet.monitoring.doctor.setup import judge_options
 from loyalty_wallet.schedule import install_schedule
 from loyalty_wallet.sources import LoyaltyCardSource
-from loyalty_wallet.sync.beat import TASK
+from loyalty_wallet.sync.alarms.beat import TASK
 from loyalty_wallet.wallets.google.wallet import API_URL
 from tests.phonefront import apns, authority, configure_apple
 from tests.servers import Server

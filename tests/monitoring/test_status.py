@@ -21,7 +21,7 @@ from loyalty_wallet.monitoring.problems import Level
 from loyalty_wallet.monitoring.status import Status, read_status
 from loyalty_wallet.schedule import install_schedule
 from loyalty_wallet.sync import Selection, sync_wallet_passes
-from loyalty_wallet.sync.beat import TASK
+from loyalty_wallet.sync.alarms.beat import TASK
 from tests.shopfront import Configure
 
 pytestmark = pytest.mark.django_db(transaction=True)

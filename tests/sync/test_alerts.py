@@ -23,8 +23,8 @@ from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, SyncAlert, SyncRun, WalletPass
 from loyalty_wallet.schedule import install_schedule
 from loyalty_wallet.sync import Selection, SyncReport, sync_wallet_passes
-from loyalty_wallet.sync.alerts import check_alarms, judge_run, last_success
-from loyalty_wallet.sync.notices import Alert, describe_alert, describe_span
+from loyalty_wallet.sync.alarms.alerts import check_alarms, judge_run, last_success
+from loyalty_wallet.sync.alarms.notices import Alert, describe_alert, describe_span
 from loyalty_wallet.tasks import resume_wallet_sync
 from tests.shopfront import Configure
 

@@ -10,7 +10,7 @@ import pytest
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, SyncFailure, WalletPass
 from loyalty_wallet.sync import Selection, sync_wallet_passes
-from loyalty_wallet.sync.breaker import Breaker
+from loyalty_wallet.sync.pump.breaker import Breaker
 from tests.shopfront import Configure
 
 MakeCards = Callable[[int], list[LoyaltyCard]]

@@ -9,7 +9,7 @@ import pytest
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, WalletPass
 from loyalty_wallet.sync import sync_wallet_passes
-from loyalty_wallet.sync.estimates import Estimate, estimate
+from loyalty_wallet.sync.explaining.estimates import Estimate, estimate
 from tests.phonefront import register
 from tests.shopfront import Configure
 

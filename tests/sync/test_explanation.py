@@ -22,7 +22,7 @@ from loyalty_wallet.models import (
     WalletPass,
 )
 from loyalty_wallet.sync import Selection, sync_wallet_passes
-from loyalty_wallet.sync.explanation import explain
+from loyalty_wallet.sync.explaining.explanation import explain
 from loyalty_wallet.sync.leases import claim
 from loyalty_wallet.sync.ledger import Ledger
 from tests.phonefront import iphone_pass, register

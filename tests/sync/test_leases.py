@@ -14,9 +14,9 @@ from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import LeaseLostError
 from loyalty_wallet.models import DatabaseNow, LoyaltyCard, WalletPass
 from loyalty_wallet.sync import Selection, sync_wallet_passes
-from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
+from loyalty_wallet.sync.pump.jobs import Job, JobOutcome
 from tests.shopfront import Configure, balance_at, pass_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]

@@ -21,10 +21,10 @@ from loyalty_wallet.models import (
 )
 from loyalty_wallet.registry import get_wallets
 from loyalty_wallet.sync import Selection, sync_wallet_passes
-from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import KILLER_AFTER, Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
-from loyalty_wallet.sync.rendering import Renderer
+from loyalty_wallet.sync.pump.jobs import Job, JobOutcome
+from loyalty_wallet.sync.pump.rendering import Renderer
 from tests.shopfront import balance_at, pass_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]

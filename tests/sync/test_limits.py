@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from loyalty_wallet.sync.limits import (
+from loyalty_wallet.sync.pump.limits import (
     LINE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     DatabaseSlots,

@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from loyalty_wallet.exceptions import SelectionError
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, WalletPass
-from loyalty_wallet.sync.lookup import find_card_keys
+from loyalty_wallet.sync.explaining.lookup import find_card_keys
 from tests.shop.models import Member
 
 MakeCards = Callable[[int], list[LoyaltyCard]]

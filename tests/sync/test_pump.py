@@ -8,7 +8,8 @@ import pytest
 
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, WalletPass
-from loyalty_wallet.sync import engine, sync_wallet_passes
+from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.sync.pump import engine
 from tests.shopfront import Configure
 
 CARDS = 120

@@ -10,7 +10,7 @@ from loyalty_wallet.exceptions import (
     RejectedError,
     UnavailableError,
 )
-from loyalty_wallet.sync.retry import RetryPolicy
+from loyalty_wallet.sync.pump.retry import RetryPolicy
 
 
 def test_the_ladder_has_four_attempts() -> None:

@@ -673,8 +673,8 @@ def test_leases_and_heartbeat_are_renewed_while_a_run_is_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that takes longer than its leases keeps them."""
-    monkeypatch.setattr("loyalty_wallet.sync.engine.HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr("loyalty_wallet.sync.engine.TICK_SECONDS", 0.05)
+    monkeypatch.setattr("loyalty_wallet.sync.pump.engine.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("loyalty_wallet.sync.pump.engine.TICK_SECONDS", 0.05)
     (card,) = right_cards(1)
     card.record("earn", points=1)
     seen: list[tuple[object, object]] = []

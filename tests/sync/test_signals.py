@@ -98,7 +98,7 @@ def test_a_run_that_breaks_is_finished_too(
     def break_down(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("loyalty_wallet.sync.engine.Engine.drain", break_down)
+    monkeypatch.setattr("loyalty_wallet.sync.pump.engine.Engine.drain", break_down)
     with pytest.raises(RuntimeError, match="broken"):
         sync_wallet_passes()
 

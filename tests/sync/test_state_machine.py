@@ -49,10 +49,10 @@ from loyalty_wallet.sync import (
     sync_wallet_passes,
     touch,
 )
-from loyalty_wallet.sync.jobs import Job, JobOutcome
 from loyalty_wallet.sync.leases import ClaimedPass, Lease, claim
 from loyalty_wallet.sync.ledger import Ledger
-from loyalty_wallet.sync.rendering import Renderer
+from loyalty_wallet.sync.pump.jobs import Job, JobOutcome
+from loyalty_wallet.sync.pump.rendering import Renderer
 from tests.shopfront import Configure
 
 CARDS = 2

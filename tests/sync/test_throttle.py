@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loyalty_wallet.sync.throttle import is_bearable, score_after_push
+from loyalty_wallet.sync.phones.throttle import is_bearable, score_after_push
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = 60

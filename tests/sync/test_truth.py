@@ -17,8 +17,8 @@ from loyalty_wallet.models import (
     WalletPass,
 )
 from loyalty_wallet.sync import sync_wallet_passes
-from loyalty_wallet.sync.timeline import Reached, devices_of, timeline_of
-from loyalty_wallet.sync.truth import Obstacle, Truth, flatten, truths_of
+from loyalty_wallet.sync.explaining.timeline import Reached, devices_of, timeline_of
+from loyalty_wallet.sync.explaining.truth import Obstacle, Truth, flatten, truths_of
 from tests.phonefront import iphone_pass, register
 from tests.shopfront import Configure, pass_of
 

@@ -149,7 +149,7 @@ class TestApple(WalletContract):
         self, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[ProviderDouble]:
         # APNs does not say how long to wait when it says that it is too much.
-        monkeypatch.setattr("loyalty_wallet.sync.delivery.PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr("loyalty_wallet.sync.pump.delivery.PAUSE_SECONDS", 0.05)
         root = tmp_path / "root.pem"
         root.write_bytes(authority.root_pem)
         with ApnsEmulator(authority) as apns:

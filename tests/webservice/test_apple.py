@@ -26,7 +26,7 @@ from loyalty_wallet.models import (
     WalletPass,
 )
 from loyalty_wallet.sync import sync_wallet_passes
-from loyalty_wallet.sync.publishing import draw_change_tag
+from loyalty_wallet.sync.phones.publishing import draw_change_tag
 from loyalty_wallet.webservice import registrations
 from loyalty_wallet.webservice.archives import archive_of
 from tests.phonefront import PASS_TYPE, iphone_pass

@@ -27,7 +27,7 @@ from django.db import connections, transaction
 from django.db.models import F
 from loyalty_wallet.models import AppleDevice, ApplePassType, AppleRegistration, WalletPass
 from loyalty_wallet.sync.transactions import in_transaction
-from loyalty_wallet.sync.publishing import draw_change_tag, ensure_counters
+from loyalty_wallet.sync.phones.publishing import draw_change_tag, ensure_counters
 from loyalty_wallet.webservice import registrations
 
 TYPE = "pass.com.example.race"

@@ -10,7 +10,7 @@ from ...models import AppleRegistration, SyncRun, WalletPass
 from ...registry import get_wallets
 from ...sync import Selection, SyncReport, sync_wallet_passes
 from ...sync.erasure import erase_cards, gone_cards
-from ...sync.lookup import find_card_keys
+from ...sync.explaining.lookup import find_card_keys
 from ...sync.outbox import in_chunks
 
 NOT_DONE = 1

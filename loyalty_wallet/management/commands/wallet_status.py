@@ -13,8 +13,8 @@ from ...exceptions import SelectionError
 from ...monitoring.as_json import status_as_dict
 from ...monitoring.problems import Level
 from ...monitoring.status import read_status
-from ...sync.alerts import check_alarms
-from ...sync.lookup import find_card_keys
+from ...sync.alarms.alerts import check_alarms
+from ...sync.explaining.lookup import find_card_keys
 from ..card_status import card_as_dict, look_at_card, print_card
 from ..overview import nagios_line, print_status
 from ..terminal import console_for

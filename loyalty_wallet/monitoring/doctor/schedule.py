@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 
 from ...conf import get_conf
 from ...queueing import has_broker
-from ...sync.alerts import MOST_INTERVALS, last_success
-from ...sync.beat import Schedule, read_schedule
-from ...sync.notices import describe_span
+from ...sync.alarms.alerts import MOST_INTERVALS, last_success
+from ...sync.alarms.beat import Schedule, read_schedule
+from ...sync.alarms.notices import describe_span
 from ..setups import usable_wallets
 from .findings import Finding, Grade
 

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from ...models import DatabaseNow, WalletPass
 from ...wallets.base import Wallet
 from ..erasure import erase_again
-from ..presence import note_has_users
+from ..phones.presence import note_has_users
 from .findings import Finding, FindingKind, Findings
 from .listing import ListedPage
 from .marks import Marks

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ...exceptions import DeliveryError, NotFoundError, RateLimitedError
 from ...wallets.base import Session, Wallet
 from ...wallets.remote import RemotePage
-from ..limits import RateLimiter
-from ..retry import RetryPolicy
-from ..threads import DeliveryThread
+from ..pump.limits import RateLimiter
+from ..pump.retry import RetryPolicy
+from ..pump.threads import DeliveryThread
 
 PAGES_AHEAD = 2
 TICK_SECONDS = 0.5

@@ -17,10 +17,10 @@ from ...exceptions import DeliveryError, SelectionError
 from ...models import WalletAudit, WalletProgram
 from ...redaction import redact
 from ...wallets.base import Wallet
-from ..limits import RateLimiter, slot_source_for
-from ..retry import RetryPolicy
+from ..pump.limits import RateLimiter, slot_source_for
+from ..pump.retry import RetryPolicy
+from ..pump.threads import DeliveryThread
 from ..selection import Selection
-from ..threads import DeliveryThread
 from .comparison import Comparison
 from .findings import Findings
 from .listing import Listing, StoppedError

@@ -18,8 +18,9 @@ from hpack import NeverIndexedHeaderTuple
 from ...exceptions import DeliveryTimeoutError, NetworkError
 from . import apns_answers
 from .apns_answers import PushReply, read_reason, reply_for
-from .http2 import Connection, Headers, NotProcessedError, connect
+from .http2 import Connection, Headers, connect
 from .push_tokens import PushToken
+from .streams import NotProcessedError
 
 DEFAULT_PORT = 443
 EXPIRATION_SECONDS = 86_400

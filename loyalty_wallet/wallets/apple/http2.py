@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -28,6 +27,7 @@ from h2.exceptions import H2Error
 
 from ...exceptions import NetworkError
 from .frames import ClientFrames, GoAwayFilter
+from .streams import Answer, NotProcessedError, Stream
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -38,26 +38,6 @@ LEAST_WINDOW_BYTES = 4096
 SENT_TOGETHER = 16
 STALE_SECONDS = 1.0
 """A connection silent for this long may be dead without our knowing."""
-
-
-class NotProcessedError(NetworkError):
-    """The peer has certainly, or very likely, not looked at the request: it may be sent again."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """What came back for one request."""
-
-    status: int = 0
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
-
-
-@dataclass(slots=True)
-class _Stream:
-    future: asyncio.Future[Answer]
-    is_on_stale_connection: bool
-    answer: Answer = field(default_factory=Answer)
 
 
 async def connect(host: str, port: int, context: ssl.SSLContext) -> Connection:
@@ -95,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._h2 = ClientFrames()
         self._frames = GoAwayFilter()
         self._ready, self._pong = loop.create_future(), loop.create_future()
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._reserved = 0
         self._unsent = 0
@@ -137,7 +117,7 @@ class Connection(asyncio.Protocol):
             # Out of stream ids, or the peer's windows make no sense: a new connection has neither.
             self.retire()
             raise NotProcessedError(f"The connection is used up: {type(error).__name__}") from error
-        stream = _Stream(self._loop.create_future(), self.idle_seconds > STALE_SECONDS)
+        stream = Stream(self._loop.create_future(), self.idle_seconds > STALE_SECONDS)
         self._streams[stream_id] = stream
         self._flush_soon()
         try:

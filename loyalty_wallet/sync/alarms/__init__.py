@@ -1,0 +1,1 @@
+"""When operators are called, and by whom they hear of it."""

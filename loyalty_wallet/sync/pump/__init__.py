@@ -1,0 +1,1 @@
+"""How due passes go through a run: claimed ahead, rendered, delivered lane by lane, recorded."""
