@@ -6,7 +6,6 @@ and MariaDB start private servers, where these are installed.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nox
@@ -30,8 +29,6 @@ MUTMUT = "mutmut==3.8.1"
 
 nox.options.sessions = ["tests", "databases", "without_celery", "oldest", "newest"]
 nox.options.envdir = str(ROOT / ".nox")
-# nox has gone to where this file lies.
-os.chdir(ROOT)
 
 
 @nox.session
@@ -64,6 +61,7 @@ def without_celery(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
     """What is allowed in its oldest versions; measures what the tests of the engine cover."""
+    session.chdir(ROOT)
     requirements = Path(session.create_tmp()) / "oldest.txt"
     requirements.write_text(str(session.run("python", ".ci/oldest.py", silent=True)))
     session.install("-r", str(requirements))
@@ -76,6 +74,7 @@ def oldest(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
     """What is allowed in its newest versions, whatever requirements.txt says."""
+    session.chdir(ROOT)
     session.install("--upgrade", "-e", ".[dev]")
     session.run("python", "-m", "pytest", *session.posargs)
 
@@ -90,6 +89,7 @@ def mutation(session: nox.Session) -> None:
 
 
 def _install_pinned(session: nox.Session, django: str) -> None:
+    session.chdir(ROOT)
     session.install("-r", "requirements.txt")
     session.install(f"Django~={django}.0")
     session.install("--no-deps", "-e", ".")

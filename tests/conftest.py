@@ -21,6 +21,11 @@ from tests.servers.fixtures import (
 __all__ = ["_no_server_left_dead", "mariadb_server", "postgres_server", "redis_server"]
 
 LONGEST = (
+    "test_kill_matrix.py",
+    "test_state_machine.py",
+    "test_databases.py",
+    "test_benchmarks.py",
+    "test_docs_blocks.py",
     "test_faults.py",
     "test_operator.py",
     "test_card_page.py",
@@ -32,8 +37,8 @@ LONGEST = (
     "test_breaker.py",
     "test_races.py",
 )
-"""Files that take a quarter of a minute or more: begun first, so that no process ends long after
-the others."""
+"""Files that take a quarter of a minute or more, of the chaos too: begun first, so that no process
+ends long after the others."""
 
 _PRIVATE_PREFIXES = ("APPLE_WALLET_", "DJANGO_", "GOOGLE_WALLET_", "WALLET_")
 _temporary_folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -62,7 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, whatever order the others have."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    first = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.name, len(first)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

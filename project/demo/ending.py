@@ -6,11 +6,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from types import FrameType
 
 INTERRUPTED = 130
 PATIENCE_SECONDS = 2
+LOOK_SECONDS = 0.2
 
 
 class Ending:
@@ -18,8 +18,6 @@ class Ending:
 
     def __init__(self) -> None:
         self._is_asked = False
-        # Unlike an Event, it may be used by a signal handler that interrupts its own reader.
-        self._requests: SimpleQueue[None] = SimpleQueue()
 
     @contextmanager
     def listen(self) -> Iterator[None]:
@@ -44,13 +42,14 @@ class Ending:
 
     def wait(self) -> None:
         """Sleep until the end is asked for."""
-        self._requests.get()
+        # Not without a limit: a signal that the kernel hands to another thread wakes nobody here.
+        while not self._is_asked:
+            time.sleep(LOOK_SECONDS)
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         if self._is_asked:
             raise SystemExit(INTERRUPTED)
         self._is_asked = True
-        self._requests.put(None)
 
 
 class Brake:

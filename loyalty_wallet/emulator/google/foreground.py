@@ -10,14 +10,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from .emulator import DEFAULT_ISSUER_ID, GoogleEmulator
 
 OWNER_ONLY = 0o600
+LOOK_SECONDS = 0.5
 GC_THRESHOLDS = (100_000, 50, 50)
 
 
@@ -69,7 +70,14 @@ def serve(emulator: GoogleEmulator, announce: Callable[[], None], *, ends_with_s
         if ends_with_stdin:
             # A parent that was killed cannot end its emulator; its end of the pipe closes anyway.
             threading.Thread(target=_wait_for_end_of_stdin, args=(ended,), daemon=True).start()
-        ended.get()
+        _wait_for(ended)
+
+
+def _wait_for(ended: SimpleQueue[None]) -> None:
+    # Not without a limit: a signal that the kernel hands to another thread wakes nobody here.
+    while True:
+        with suppress(Empty):
+            return ended.get(timeout=LOOK_SECONDS)
 
 
 @contextmanager
