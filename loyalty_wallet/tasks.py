@@ -17,7 +17,7 @@ from .models import SyncRun
 from .queueing import DRAIN_RUN, SYNC_CARD, wake_workers
 from .sync import deliver_due_card, deliver_overdue, help_with_run, resume_dead_run
 from .sync import sync_wallet_passes as sync
-from .sync.alarms.alerts import check_alarms
+from .sync.alarms import check_alarms
 from .sync.drift import audit_wallets, report_of
 from .sync.retention import Retention, prune
 

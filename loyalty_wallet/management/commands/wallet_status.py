@@ -13,7 +13,7 @@ from ...exceptions import SelectionError
 from ...monitoring.as_json import status_as_dict
 from ...monitoring.problems import Level
 from ...monitoring.status import read_status
-from ...sync.alarms.alerts import check_alarms
+from ...sync.alarms import check_alarms
 from ...sync.explaining.lookup import find_card_keys
 from ..card_status import card_as_dict, look_at_card, print_card
 from ..overview import nagios_line, print_status
