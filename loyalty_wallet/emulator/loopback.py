@@ -16,7 +16,6 @@ Opener = Callable[[str, int], AbstractAsyncContextManager[int]]
 
 # Requests that hang to order must not hold up the end of a test.
 SHUTDOWN_SECONDS = 0.05
-LET_IN_SECONDS = 0.005
 
 
 def require_loopback(host: str) -> str:
@@ -35,18 +34,27 @@ def http_server(handler: Handler) -> Opener:
         # Without handler_cancellation a hanging request would count as under way after its
         # client has gone.
         server = web.Server(handler, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(server, host, port, reuse_address=True)
         try:
-            await web.TCPSite(runner, host, port, reuse_address=True).start()
-            yield runner.addresses[0][1]
+            yield listening.sockets[0].getsockname()[1]
         finally:
-            await runner.cleanup()
-            # Who connected at the last moment is let in by the loop only now.
-            await asyncio.sleep(LET_IN_SECONDS)
+            await _stop_accepting(listening)
+            listening.close()
+            server.pre_shutdown()
             await server.shutdown(SHUTDOWN_SECONDS)
 
     return serve
+
+
+async def _stop_accepting(listening: asyncio.Server) -> None:
+    """Let in who has been accepted: a server that closes meanwhile would forget their sockets."""
+    loop = asyncio.get_running_loop()
+    for sock in listening.sockets:
+        loop.remove_reader(sock.fileno())
+    # The turns of the loop in which a connection gets its task, its transport and its protocol.
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 class LoopbackServer:
