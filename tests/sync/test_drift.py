@@ -33,7 +33,6 @@ from loyalty_wallet.models import (
 from loyalty_wallet.sync import sync_wallet_passes
 from loyalty_wallet.sync.drift import audit_wallets, findings
 from loyalty_wallet.sync.drift.marks import CHUNK_BITS, Marks
-from loyalty_wallet.tasks import audit_wallets_task
 from tests.shopfront import Configure, balance_at, pass_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -415,16 +414,6 @@ class TestDoors:
         shown = capsys.readouterr().err
         assert "Auditing" in shown
         assert "2/2" in shown
-
-    def test_task(self, google: GoogleEmulator, cards: MakeCards) -> None:
-        """The weekly task reports; what its beat entry says decides whether it also mends."""
-        (card,) = cards(1)
-        google.edit_object(card.google_object_id, accountId="X")
-        [report] = audit_wallets_task()
-        assert (report["counts"]["different"], report["counts"]["fixed"]) == (1, 0)
-        [report] = audit_wallets_task(fix=True)
-        assert report["counts"]["fixed"] == 1
-        assert json.dumps(report)
 
 
 def test_marks() -> None:
