@@ -8,8 +8,6 @@ failing card never slows another.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import threading
 from collections import deque
@@ -30,6 +28,7 @@ from .breaker import LEAST, OUTAGE, Breaker
 from .jobs import Job, JobOutcome
 from .limits import RateLimiter
 from .retry import RetryPolicy
+from .schedule import Schedule
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -40,8 +39,7 @@ PAUSE_SECONDS = 1
 class Lane:
     """One wallet's share of a run: its schedule, its workers, its limits.
 
-    Due retries come first, then jobs in the order of their claim. Made and fed in the caller's
-    thread; everything else happens in the loop's.
+    Made and fed in the caller's thread; everything else happens in the loop's.
     """
 
     def __init__(  # noqa: PLR0913
@@ -64,9 +62,7 @@ class Lane:
         self._low_water = low_water
         self._policy = policy
         self._breaker = breaker
-        self._fresh: deque[Job] = deque()
-        self._retries: list[tuple[float, int, Job]] = []
-        self._sequence = itertools.count()
+        self._schedule = Schedule()
         self._is_accepting = True
         self._is_closing = False
         self._wakeup = asyncio.Event()
@@ -76,12 +72,12 @@ class Lane:
     @property
     def waiting(self) -> int:
         """How many jobs wait for their next attempt."""
-        return len(self._retries)
+        return self._schedule.waiting
 
     def add(self, jobs: Iterable[Job]) -> None:
         for job in _probes_first(jobs):
             if self._is_accepting:
-                self._fresh.append(job)
+                self._schedule.add(job)
             elif self.gave_up_for:
                 self._end(job, JobOutcome.DEFERRED, DeferredError(self.gave_up_for))
             else:
@@ -91,8 +87,8 @@ class Lane:
     def stop_new(self) -> None:
         """Give back what nobody has begun; what was begun makes its attempts."""
         self._is_accepting = False
-        while self._fresh:
-            self._end(self._fresh.popleft(), JobOutcome.RELEASED)
+        for job in self._schedule.drop_untried():
+            self._end(job, JobOutcome.RELEASED)
 
     def stop(self, error: DeliveryError) -> None:
         """Give up on the wallet: no attempt can succeed before somebody mends it."""
@@ -105,8 +101,7 @@ class Lane:
                 error.message,
             )
         self.stop_new()
-        while self._retries:
-            job = heapq.heappop(self._retries)[2]
+        for job in self._schedule.drop_retries():
             self._end(job, JobOutcome.FAILED)
 
     def close(self) -> None:
@@ -149,20 +144,19 @@ class Lane:
     async def _next(self) -> Job | None:
         loop = asyncio.get_running_loop()
         while True:
-            if self._retries and self._retries[0][0] <= loop.time():
-                return heapq.heappop(self._retries)[2]
-            if self._fresh and self.limiter.is_paused_for_long:
+            if self._schedule.untried and self.limiter.is_paused_for_long:
                 self._give_up("The provider asked all cards of the wallet to wait.")
-            if self._fresh and not self._breaker.is_open:
-                if len(self._fresh) == self._low_water:
+            job = self._schedule.next(loop.time(), may_begin=not self._breaker.is_open)
+            if job is not None:
+                if not job.attempts and self._schedule.untried == self._low_water - 1:
                     self._announce.set()
-                return self._fresh.popleft()
-            if self._breaker.is_open and not self._retries and not self._begun:
+                return job
+            if self._breaker.is_open and not self._schedule.waiting and not self._begun:
                 self._give_up("The provider is down: the circuit breaker is open.")
             if self._is_closing:
                 return None
             self._wakeup.clear()
-            until_retry = self._retries[0][0] - loop.time() if self._retries else None
+            until_retry = self._schedule.seconds_to_retry(loop.time())
             try:
                 async with asyncio.timeout(until_retry):
                     await self._wakeup.wait()
@@ -207,8 +201,8 @@ class Lane:
         logger.error("The wallet %r: %s The rest is deferred.", self.wallet.alias, reason)
         self.gave_up_for = reason
         self._is_accepting = False
-        while self._fresh:
-            self._end(self._fresh.popleft(), JobOutcome.DEFERRED, DeferredError(reason))
+        for job in self._schedule.drop_untried():
+            self._end(job, JobOutcome.DEFERRED, DeferredError(reason))
         self._announce.set()
 
     async def _permit(self, job: Job) -> None:
@@ -235,8 +229,12 @@ class Lane:
         else:
             job.error = error
             self._begun.discard(job)
-            due = asyncio.get_running_loop().time() + delay
-            heapq.heappush(self._retries, (due, next(self._sequence), job))
+            self._schedule.retry(
+                job,
+                now=asyncio.get_running_loop().time(),
+                delay=delay,
+                is_last=job.attempts + 1 == self._policy.attempts,
+            )
             self._wakeup.set()
 
     def _end(self, job: Job, outcome: JobOutcome, error: DeliveryError | None = None) -> None:
@@ -244,7 +242,7 @@ class Lane:
         job.finish(outcome, error)
         self.finished.append(job)
         # While there is more to do the caller is not woken for every single job.
-        if not self._fresh or len(self.finished) >= self._low_water:
+        if not self._schedule.untried or len(self.finished) >= self._low_water:
             self._announce.set()
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 
 from django.db.models import Q
 
@@ -21,6 +22,7 @@ from ...models import SyncRun
 from ...wallets.base import Wallet
 from ..orders import STOPPING, Orders, Progress
 from .backlog import Backlog
+from .heap import settled_heap
 from .intake import Intake
 from .jobs import Job, JobOutcome
 from .outflow import Outflow
@@ -96,15 +98,17 @@ class Engine:
         The first KeyboardInterrupt finishes and records what was begun; a second one passes
         through, and the leases of what was in flight run out by themselves.
         """
-        try:
-            self._begin_cycle()
-            while self._advance_unless_interrupted():
-                pass
-            self._close_lanes()
-        finally:
-            for share in self.shares:
-                share.cancel_lane()
-            self._intake.close()
+        # A single push is over too soon to be worth it.
+        with settled_heap() if self._run else nullcontext():
+            try:
+                self._begin_cycle()
+                while self._advance_unless_interrupted():
+                    pass
+                self._close_lanes()
+            finally:
+                for share in self.shares:
+                    share.cancel_lane()
+                self._intake.close()
 
     def _advance_unless_interrupted(self) -> bool:
         try:

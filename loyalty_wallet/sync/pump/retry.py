@@ -23,10 +23,11 @@ class RetryPolicy:
     """Up to `len(delays) + 1` attempts, and these seconds between them."""
 
     def __init__(self, delays: Sequence[float], *, max_attempts: int | None = None) -> None:
-        attempts = len(delays) + 1 if max_attempts is None else min(max_attempts, len(delays) + 1)
+        most = len(delays) + 1
+        self.attempts = most if max_attempts is None else min(max_attempts, most)
         self._policy = Retrying(
             retry=retry_if_exception(_is_retryable),
-            stop=stop_after_attempt(attempts),
+            stop=stop_after_attempt(self.attempts),
             wait=wait_chain(*(wait_fixed(delay) for delay in delays or (0,))),
         )
 
