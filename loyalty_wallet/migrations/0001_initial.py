@@ -607,6 +607,8 @@ class Migration(migrations.Migration):
                     "resolved_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="resolved"),
                 ),
+                ("untold", models.JSONField(blank=True, default=list)),
+                ("tell_again_at", models.DateTimeField(blank=True, db_index=True, null=True)),
                 (
                     "run",
                     models.ForeignKey(

@@ -204,6 +204,10 @@ class SyncAlert(models.Model):
     )
     raised_at = models.DateTimeField(_("raised"))
     resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
+    untold = models.JSONField(default=list, blank=True)
+    """Who does not know of its present state yet."""
+    tell_again_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    """When any process may tell those; empty when nobody is left to be told."""
 
     objects = SyncAlertQuerySet.as_manager()
 

@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from ..models import GoogleCallback, SyncBatch, SyncFailure, SyncRun, WalletAudit
+from ..models import GoogleCallback, SyncAlert, SyncBatch, SyncFailure, SyncRun, WalletAudit
 
 CHUNK_SIZE = 1000
 """Rows that go in one transaction."""
@@ -22,7 +22,7 @@ CALLBACK_MARGIN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Days after which runs and audits go, batches are summed up, and resolved failures go."""
+    """Days after which runs, audits and alarms go, batches are summed up, and resolved failures go."""
 
     runs: int = 400
     batches: int = 30
@@ -37,6 +37,7 @@ class Pruned:
     batches: int
     failures: int
     audits: int
+    alerts: int
     callbacks: int
 
 
@@ -53,6 +54,7 @@ def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
     failures = SyncFailure.objects.filter(resolved_at__lt=now - timedelta(days=retention.failures))
     before = now - timedelta(days=retention.batches)
     audits = WalletAudit.objects.filter(finished_at__lt=now - timedelta(days=retention.runs))
+    alerts = SyncAlert.objects.filter(resolved_at__lt=now - timedelta(days=retention.runs))
     callbacks = GoogleCallback.objects.filter(expires_at__lt=now - CALLBACK_MARGIN)
     if dry_run:
         return Pruned(
@@ -60,6 +62,7 @@ def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
             batches=sum(surplus for *_, surplus in _surplus_batches(before)),
             failures=failures.count(),
             audits=audits.count(),
+            alerts=alerts.count(),
             callbacks=callbacks.count(),
         )
     # A run takes thousands of rows with it: they go first, so that no transaction is long.
@@ -70,6 +73,7 @@ def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
         batches=sum(_sum_up(run_id, wallet) for run_id, wallet, _ in _surplus_batches(before)),
         failures=_delete_in_chunks(failures),
         audits=_delete_in_chunks(audits),
+        alerts=_delete_in_chunks(alerts),
         callbacks=_delete_in_chunks(callbacks),
     )
 

@@ -273,7 +273,7 @@ def test_checking_costs_a_few_reads(
 ) -> None:
     """Every minute for a year: nothing is written while nothing changes."""
     right_cards(3)
-    with django_assert_num_queries(7) as queries:
+    with django_assert_num_queries(8) as queries:
         check_alarms()
     writes = ("INSERT", "UPDATE", "DELETE")
     assert not any(query["sql"].startswith(writes) for query in queries.captured_queries)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from loyalty_wallet.models import (
     GoogleCallback,
     LoyaltyCard,
+    SyncAlert,
     SyncBatch,
     SyncFailure,
     SyncRun,
@@ -48,6 +49,21 @@ def test_old_runs_go_and_young_ones_stay() -> None:
     assert not SyncRun.objects.filter(pk=old.pk).exists()
 
 
+def test_old_alarms_go_once_they_are_over() -> None:
+    """400 days after their end; one that is open stays, however old."""
+    now = timezone.now()
+    for days in (399, 401):
+        moment = now - timedelta(days=days)
+        SyncAlert.objects.create(
+            code=f"d{days}", value=2, threshold=1, raised_at=moment, resolved_at=moment
+        )
+    SyncAlert.objects.create(code="open", value=2, threshold=1, raised_at=now - timedelta(days=900))
+    assert "1 alarms" in prune("--dry-run")
+    assert SyncAlert.objects.count() == 3
+    assert "1 alarms" in prune()
+    assert set(SyncAlert.objects.values_list("code", flat=True)) == {"d399", "open"}
+
+
 def test_expired_callbacks_and_old_audits_go() -> None:
     """A nonce outlives its message by a day, an audit stays as long as a run."""
     now = timezone.now()
@@ -60,8 +76,8 @@ def test_expired_callbacks_and_old_audits_go() -> None:
         WalletAudit.objects.create(
             wallet=f"w{days}", started_at=moment, heartbeat_at=moment, finished_at=moment
         )
-    assert "1 audits, 1 expired callbacks" in prune("--dry-run")
-    assert "1 audits, 1 expired callbacks" in prune()
+    assert "1 audits, 0 alarms, 1 expired callbacks" in prune("--dry-run")
+    assert "1 audits, 0 alarms, 1 expired callbacks" in prune()
     assert GoogleCallback.objects.get().nonce == "n23"
     assert WalletAudit.objects.get().wallet == "w399"
 

@@ -28,5 +28,6 @@ class Command(BaseCommand):
         verb = "Would remove" if options["dry_run"] else "Removed"
         self.stdout.write(
             f"{verb} {pruned.runs:,} runs, {pruned.batches:,} batches, {pruned.failures:,} failures, "
-            f"{pruned.audits:,} audits, {pruned.callbacks:,} expired callbacks."
+            f"{pruned.audits:,} audits, {pruned.alerts:,} alarms, "
+            f"{pruned.callbacks:,} expired callbacks."
         )

@@ -22,7 +22,8 @@ from ...models import SyncAlert, SyncRun, SyncState, WalletPass
 from ..report import SyncReport
 from ..selection import Selection
 from .beat import read_schedule
-from .notices import Alert, tell
+from .channels import note_untold, tell, tell_again
+from .notices import Alert
 
 logger = logging.getLogger("loyalty_wallet.sync")
 
@@ -49,9 +50,11 @@ class Measure:
 def check_alarms() -> list[Alert]:
     """Measure what no run tells of, raise or resolve alarms by it, and return the open ones.
 
+    Whoever could not be told of an alarm earlier, a mail server that was away, is told again.
     Cheap enough for every minute: a few indexed reads, and a write only where something changes.
     """
     _settle(standing_measures(), run=None)
+    tell_again()
     return [Alert.of(row) for row in SyncAlert.objects.open().order_by("raised_at", "pk")]
 
 
@@ -162,7 +165,7 @@ def _write(changes: Sequence[Measure], run: SyncRun | None) -> None:
             if measure.is_above == (row is not None):
                 continue
             if row is None:
-                row = SyncAlert.objects.using(using).create(
+                row = SyncAlert(
                     code=measure.code,
                     value=measure.value,
                     threshold=measure.threshold,
@@ -172,6 +175,7 @@ def _write(changes: Sequence[Measure], run: SyncRun | None) -> None:
                 alert = Alert.of(row)
             else:
                 row.resolved_at = now
-                row.save(using=using, update_fields=["resolved_at"])
                 alert = Alert.of(row, value=measure.value, threshold=measure.threshold)
-            transaction.on_commit(partial(tell, alert), using=using, robust=True)
+            note_untold(row)
+            row.save(using=using)
+            transaction.on_commit(partial(tell, row, alert), using=using, robust=True)

@@ -1,23 +1,16 @@
-"""Who is told of an alarm, and in which words: the log, the admins' mail, handlers, signals."""
+"""An alarm in words."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from django.core.mail import mail_admins
 from django.utils import formats
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from ...conf import get_conf
 from ...models import SyncAlert
-from ...signals import alert_raised, alert_resolved
-
-logger = logging.getLogger("loyalty_wallet")
 
 REMEDIES = {
     "failure_rate": gettext_noop("Look at the run's failures by code: one cause has most of them."),
@@ -114,39 +107,8 @@ def describe_span(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count)
 
 
-def tell(alert: Alert) -> None:
-    """Tell everybody who wants to know; who cannot be told keeps nobody else from it."""
-    _log(alert)
-    conf = get_conf()
-    if conf.alert_mail:
-        try:
-            _mail(alert)
-        except Exception:
-            logger.exception("The admins got no mail of the alert %s.", alert.code)
-    for path in conf.alert_handlers:
-        try:
-            import_string(path)(alert)
-        except Exception:
-            logger.exception("%s could not handle the alert %s.", path, alert.code)
-    signal = alert_resolved if alert.is_resolved else alert_raised
-    signal.send_robust(sender=SyncAlert, alert=alert)
-
-
-def _log(alert: Alert) -> None:
-    logger.log(
-        logging.INFO if alert.is_resolved else logging.ERROR,
-        "alert=%s state=%s run=%s value=%.4g threshold=%.4g: %s",
-        alert.code,
-        "resolved" if alert.is_resolved else "raised",
-        alert.run_id,
-        alert.value,
-        alert.threshold,
-        alert.sentence,
-        extra=asdict(alert),
-    )
-
-
-def _mail(alert: Alert) -> None:
+def mail_of(alert: Alert) -> tuple[str, str]:
+    """Return the subject and the text of the mail that tells of it."""
     if alert.resolved_at is not None:
         subject = _("Wallet sync, resolved: %(sentence)s") % {"sentence": alert.sentence}
         span = describe_span((alert.resolved_at - alert.raised_at) / timedelta(seconds=1))
@@ -157,4 +119,4 @@ def _mail(alert: Alert) -> None:
         if alert.run_id is not None:
             lines.append(_("Run %(number)s") % {"number": alert.run_id})
     lines += ["", f"alert={alert.code} raised_at={alert.raised_at.isoformat(timespec='seconds')}"]
-    mail_admins(subject, "\n".join(lines))
+    return subject, "\n".join(lines)
