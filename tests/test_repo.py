@@ -35,8 +35,8 @@ MACHINE_PATHS = re.compile(
 )
 
 
-def _pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+def _pins(file: str = "requirements.txt") -> dict[str, str]:
+    lines = (ROOT / file).read_text().splitlines()
     pins: dict[str, str] = {}
     for line in lines:
         if text := line.partition("#")[0].strip():
@@ -87,6 +87,14 @@ def test_no_requirement_is_pinned_twice() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     named = [line.partition("==")[0].lower() for line in lines if "==" in line]
     assert sorted(set(named)) == sorted(named)
+
+
+def test_the_documentation_pins_what_the_project_does() -> None:
+    """What both files name has one version: one environment can hold both, one audit covers them."""
+    project, docs = _pins(), _pins("docs/requirements.txt")
+    both = project.keys() & docs.keys()
+    assert "requests" in both
+    assert {name: docs[name] for name in both} == {name: project[name] for name in both}
 
 
 def test_top_folder_is_small() -> None:
