@@ -22,9 +22,9 @@ from ..colors import WHITE, is_hex, legible_on, parse_hex
 from ..exceptions import DeliveryError
 from ..redaction import redact
 from ..wallets.apple import AppleWallet
-from ..wallets.apple.strings import TRANSLATIONS
 from ..wallets.base import Payload, Wallet
 from ..wallets.google import GoogleWallet
+from ..wallets.words import in_language
 from .codes import Code, card_code
 
 logger = logging.getLogger("loyalty_wallet.webservice")
@@ -158,8 +158,7 @@ def _apple_value(field: dict[str, Any]) -> str:
 
 
 def _in_phones_language(text: str) -> str:
-    language = (get_language() or "").partition("-")[0]
-    return TRANSLATIONS.get(language, {}).get(text, text)
+    return in_language(text, get_language() or "")
 
 
 def _image_url(url: str) -> str:

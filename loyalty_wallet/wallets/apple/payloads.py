@@ -14,8 +14,8 @@ from typing import Any
 from ...cards import Barcode, BarcodeFormat, Card
 from ...colors import Color, is_hex, legible_on, parse_hex
 from ...exceptions import InvalidCardError, gettext_noop
+from .. import words
 from ..base import Payload
-from . import strings
 
 LARGEST_NUMBER = 2**53
 """Numbers in JSON are doubles on the phone; beyond this they are not exact."""
@@ -128,15 +128,15 @@ def _fields(card: Card) -> dict[str, list[Field]]:
         if program.kind.has_stamps:
             secondary.append(_stamps(card))
     else:
-        header.append({**_stamps(card), "changeMessage": strings.STAMPS_CHANGED})
+        header.append({**_stamps(card), "changeMessage": words.STAMPS_CHANGED})
     if card.holder_name:
-        secondary.append(_text("member", strings.MEMBER, card.holder_name))
+        secondary.append(_text("member", words.MEMBER, card.holder_name))
     if card.tier:
-        auxiliary.append(_text("tier", strings.TIER, card.tier))
+        auxiliary.append(_text("tier", words.TIER, card.tier))
     back = [
-        _text("program", strings.PROGRAM, program.name),
-        _text("card_number", strings.CARD_NUMBER, card.card_number),
-        _text("reward", strings.REWARD, program.reward),
+        _text("program", words.PROGRAM, program.name),
+        _text("card_number", words.CARD_NUMBER, card.card_number),
+        _text("reward", words.REWARD, program.reward),
     ]
     return {
         "headerFields": header,
@@ -172,7 +172,7 @@ def _points(card: Card) -> Field:
 def _stamps(card: Card) -> Field:
     stamps = _number("stamps", card.stamps)
     required = card.program.stamps_required
-    return _text("stamps", strings.STAMPS, f"{stamps} / {required}" if required else str(stamps))
+    return _text("stamps", words.STAMPS, f"{stamps} / {required}" if required else str(stamps))
 
 
 def _text(key: str, label: str, value: str) -> Field:

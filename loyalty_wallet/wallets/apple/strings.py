@@ -10,40 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-POINTS = "Points"
-POINTS_CHANGED = "Points: %@"
-STAMPS = "Stamps"
-STAMPS_CHANGED = "Stamps: %@"
-TIER = "Tier"
-MEMBER = "Member"
-CARD_NUMBER = "Card number"
-REWARD = "Reward"
-PROGRAM = "Program"
-
-TRANSLATIONS: Mapping[str, Mapping[str, str]] = {
-    "de": {
-        POINTS: "Punkte",
-        POINTS_CHANGED: "Punkte: %@",
-        STAMPS: "Stempel",
-        STAMPS_CHANGED: "Stempel: %@",
-        TIER: "Stufe",
-        MEMBER: "Mitglied",
-        CARD_NUMBER: "Kartennummer",
-        REWARD: "Prämie",
-        PROGRAM: "Programm",
-    },
-    "fr": {
-        POINTS: "Points",
-        POINTS_CHANGED: "Points : %@",
-        STAMPS: "Tampons",
-        STAMPS_CHANGED: "Tampons : %@",
-        TIER: "Niveau",
-        MEMBER: "Membre",
-        CARD_NUMBER: "Numéro de carte",
-        REWARD: "Récompense",
-        PROGRAM: "Programme",
-    },
-}
+from ..words import TRANSLATIONS
 
 
 def strings_files() -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from ...cards import Barcode, BarcodeFormat, Card, Program
 from ...colors import is_hex
 from ...exceptions import InvalidCardError, gettext_noop
 from ..base import Payload
+from ..words import REWARD, STAMPS, TIER, in_language
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
@@ -61,6 +62,7 @@ OBJECT_FIELDS = (
 )
 """The fields of an object that are ours; Google and others may set more of them."""
 
+_OF = {"de": "von", "fr": "sur"}
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 _BARCODE_TYPES = {
     BarcodeFormat.QR_CODE: "QR_CODE",
@@ -70,7 +72,7 @@ _BARCODE_TYPES = {
 }
 
 
-def loyalty_object(card: Card, *, object_id: str, class_id: str) -> Payload:
+def loyalty_object(card: Card, *, object_id: str, class_id: str, language: str = "en") -> Payload:
     """Return the LoyaltyObject of `card`. Raises InvalidCardError, naming the field."""
     kind = card.program.kind
     return {
@@ -80,9 +82,9 @@ def loyalty_object(card: Card, *, object_id: str, class_id: str) -> Payload:
         "accountId": card.card_number or None,
         "accountName": card.holder_name or None,
         "loyaltyPoints": _points(card) if kind.has_points else None,
-        "secondaryLoyaltyPoints": _stamps(card) if kind.has_stamps else None,
+        "secondaryLoyaltyPoints": _stamps(card, language) if kind.has_stamps else None,
         "barcode": _barcode(card.barcode) if card.barcode else None,
-        "textModulesData": _text_modules(card),
+        "textModulesData": _text_modules(card, language),
         "validTimeInterval": _valid_until(card),
     }
 
@@ -177,11 +179,11 @@ def _points(card: Card) -> dict[str, Any]:
     }
 
 
-def _stamps(card: Card) -> dict[str, Any]:
+def _stamps(card: Card, language: str) -> dict[str, Any]:
     _int32("secondaryLoyaltyPoints.balance", card.stamps)
     required = card.program.stamps_required
     count = f"{card.stamps}/{required}" if required else str(card.stamps)
-    return {"label": "Stamps", "balance": {"string": count}}
+    return {"label": in_language(STAMPS, language), "balance": {"string": count}}
 
 
 def _int32(field: str, value: int) -> int:
@@ -201,19 +203,20 @@ def _barcode(barcode: Barcode) -> dict[str, Any]:
     return drawn
 
 
-def _text_modules(card: Card) -> list[dict[str, str]]:
+def _text_modules(card: Card, language: str) -> list[dict[str, str]]:
     program = card.program
-    modules = []
+    texts = []
     if program.kind.has_stamps:
-        body = str(card.stamps)
+        count = str(card.stamps)
         if program.stamps_required:
-            body = f"{card.stamps} of {program.stamps_required}"
-        modules.append({"id": "stamps", "header": "Stamps", "body": body})
-    if program.reward:
-        modules.append({"id": "reward", "header": "Reward", "body": program.reward})
-    if card.tier:
-        modules.append({"id": "tier", "header": "Tier", "body": card.tier})
-    return modules
+            count = f"{card.stamps} {_OF.get(language, 'of')} {program.stamps_required}"
+        texts.append(("stamps", STAMPS, count))
+    texts += [("reward", REWARD, program.reward), ("tier", TIER, card.tier)]
+    return [
+        {"id": name, "header": in_language(header, language), "body": body}
+        for name, header, body in texts
+        if body
+    ]
 
 
 def _valid_until(card: Card) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import aiohttp
 from ...cards import Card, Program
 from ...exceptions import DeliveryError
 from ..base import Payload, ProbeResult, Wallet, is_safe_url
+from ..words import LANGUAGES
 from .callbacks import KEYS_URL, Callback, RootKeys, verify
 from .client import HEADERS, Attempt, GoogleClient
 from .credentials import KeySource, ServiceAccount, TokenKeeper
@@ -47,6 +48,7 @@ class GoogleWallet(Wallet):
     programs that have none: Google requires one. `callback_url` is where Google tells us that a
     customer saved or removed a card, `callback_keys_url` where it publishes the keys that sign this.
     `holders` says who may have one card: one of `HOLDERS`, or nothing for Google's own choice.
+    `language` is that of the labels that are not the shop's own ("Stamps"): one of `LANGUAGES`.
     `save_url` is where save links lead: Google's own page, or an emulator's.
 
     Google publishes a limit of 20 requests per second and advises a timeout of 10 s (Wallet FAQ).
@@ -77,6 +79,7 @@ class GoogleWallet(Wallet):
         callback_url: str = "",
         callback_keys_url: str = KEYS_URL,
         holders: str = "",
+        language: str = "en",
         save_url: str = SAVE_URL,
         **limits: Any,
     ) -> None:
@@ -96,12 +99,15 @@ class GoogleWallet(Wallet):
             raise ValueError("save_url must be https; plain http is for loopback hosts only.")
         if holders not in ("", *HOLDERS):
             raise ValueError(f"holders must be empty or one of {', '.join(HOLDERS)}.")
+        if language not in LANGUAGES:
+            raise ValueError(f"language must be one of {', '.join(LANGUAGES)}.")
         self.issuer_id = str(issuer_id)
         self.api_url = api_url
         self.default_logo_url = default_logo_url
         self.callback_url = callback_url
         self.callback_keys = RootKeys(callback_keys_url)
         self.holders = holders
+        self.language = language
         self.save_url = f"{save_url.rstrip('/')}/"
         self.account = ServiceAccount(credentials, timeout_seconds=self.timeout_seconds)
 
@@ -114,7 +120,9 @@ class GoogleWallet(Wallet):
         return f"{self.issuer_id}.{hashlib.sha256(program_key.encode()).hexdigest()[:32]}"
 
     def render(self, card: Card, *, remote_id: str, program_id: str) -> Payload:
-        return loyalty_object(card, object_id=remote_id, class_id=program_id)
+        return loyalty_object(
+            card, object_id=remote_id, class_id=program_id, language=self.language
+        )
 
     def render_blank(self, delivered: Payload, *, remote_id: str, program_id: str) -> Payload:
         class_id = delivered.get("classId") or program_id

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from loyalty_wallet.cards import Barcode, BarcodeFormat, Card, Program, ProgramKind
 from loyalty_wallet.exceptions import InvalidCardError
 from loyalty_wallet.wallets.apple.payloads import store_card
-from loyalty_wallet.wallets.apple.strings import TRANSLATIONS, strings_files
+from loyalty_wallet.wallets.apple.strings import strings_files
 from loyalty_wallet.wallets.base import Payload, canonical_json
+from loyalty_wallet.wallets.words import TRANSLATIONS
 from tests.wallets.cards import PROGRAM, card
 
 CLUB = replace(PROGRAM, points_label="Points")

@@ -51,6 +51,22 @@ def test_full_object() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["Stamps", "Stamps: 3 of 10", "Reward: A free cup", "Tier: Gold"]),
+        ("de", ["Stempel", "Stempel: 3 von 10", "Prämie: A free cup", "Stufe: Gold"]),
+        ("fr", ["Tampons", "Tampons: 3 sur 10", "Récompense: A free cup", "Niveau: Gold"]),
+    ],
+)
+def test_labels_are_in_the_language_of_the_wallet(language: str, words: list[str]) -> None:
+    """The shop's own texts, the name of the points among them, stay as they are."""
+    payload = loyalty_object(CARD, object_id=OBJECT_ID, class_id=CLASS_ID, language=language)
+    modules = [f"{module['header']}: {module['body']}" for module in payload["textModulesData"]]
+    assert [payload["secondaryLoyaltyPoints"]["label"], *modules] == words
+    assert payload["loyaltyPoints"] == rendered(CARD)["loyaltyPoints"]
+
+
 def test_bare_object_clears_what_it_lacks() -> None:
     """A field without content is sent as None, so that a PATCH removes what was there before."""
     assert rendered(BARE_CARD) == {
@@ -310,14 +326,22 @@ def test_class_names_what_the_wallet_was_told() -> None:
         {"callback_url": "http://shop.example/callback/"},
         {"callback_keys_url": "http://pay.google.com/keys"},
         {"holders": "ANYBODY"},
+        {"language": "Deutsch"},
         {"save_url": "http://pay.google.com/gp/v/save/"},
     ],
 )
-def test_options_of_callbacks_are_checked(option: dict[str, Any]) -> None:
+def test_options_are_checked(option: dict[str, Any]) -> None:
     """What would be sent in the clear, or means nothing, is refused by name."""
     (name,) = option
     with pytest.raises(ValueError, match=name):
         GoogleWallet("google", issuer_id="1", credentials="{}", **option)
+
+
+def test_the_wallet_renders_in_its_language() -> None:
+    """Two brands in two countries are two wallets."""
+    wallet = GoogleWallet("google", issuer_id="1", credentials="{}", language="de")
+    payload = wallet.render(CARD, remote_id=OBJECT_ID, program_id=CLASS_ID)
+    assert payload["secondaryLoyaltyPoints"]["label"] == "Stempel"
 
 
 def test_fields_that_an_audit_asks_for_are_those_that_are_sent() -> None:
