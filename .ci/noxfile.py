@@ -20,9 +20,9 @@ ENGINE = ("tests/sync", "tests/wallets", "tests/models", "tests/management")
 NEED_CELERY = (
     "tests/management/test_install_wallet_schedule.py",
     "tests/management/test_wallet_doctor.py",
-    "tests/sync/test_alerts.py",
-    "tests/sync/test_limits.py",
-    "tests/sync/test_pauses.py",
+    "tests/sync/alarms/test_alerts.py",
+    "tests/sync/pump/test_limits.py",
+    "tests/sync/pump/test_pauses.py",
 )
 QUEUE = ("amqp", "billiard", "celery", "django-celery-beat", "kombu", "redis", "vine")
 MUTMUT = "mutmut==3.8.1"
