@@ -20,7 +20,7 @@ ENGINE = ("tests/sync", "tests/wallets", "tests/models", "tests/management")
 NEED_CELERY = (
     "tests/management/test_install_wallet_schedule.py",
     "tests/management/test_wallet_doctor.py",
-    "tests/sync/alarms/test_alerts.py",
+    "tests/sync/alarms/test_beat.py",
     "tests/sync/pump/test_limits.py",
     "tests/sync/pump/test_pauses.py",
 )

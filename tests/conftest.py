@@ -26,7 +26,7 @@ LONGEST = (
     "test_databases.py",
     "test_benchmarks.py",
     "test_docs_blocks.py",
-    "test_faults.py",
+    "test_failing_cards.py",
     "test_operator.py",
     "test_card_page.py",
     "test_resync.py",

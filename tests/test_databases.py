@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CHOSEN = ("tests/models", "tests/shop", "tests/sync/test_leases.py")
+CHOSEN = (
+    "tests/models",
+    "tests/shop",
+    "tests/sync/test_claims.py",
+    "tests/sync/test_leases.py",
+)
 AT_LEAST = 120
 
 

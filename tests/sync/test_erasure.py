@@ -1,4 +1,4 @@
-"""Cards that leave the wallets for good: emptied at the providers, forgotten here, never made again."""
+"""Cards that leave the wallets for good: emptied at Google, forgotten here, never made again."""
 
 from __future__ import annotations
 
@@ -15,17 +15,8 @@ from django.utils import timezone
 
 from loyalty_wallet.adding import save_link
 from loyalty_wallet.emulator import GoogleEmulator
-from loyalty_wallet.emulator.apple import ApnsEmulator
 from loyalty_wallet.exceptions import AddToWalletError
-from loyalty_wallet.models import (
-    AppleDevice,
-    AppleRegistration,
-    ErasedCard,
-    LoyaltyCard,
-    LoyaltyProgram,
-    SyncFailure,
-    WalletPass,
-)
+from loyalty_wallet.models import ErasedCard, LoyaltyCard, LoyaltyProgram, SyncFailure, WalletPass
 from loyalty_wallet.sync import (
     Selection,
     erase_card,
@@ -35,7 +26,6 @@ from loyalty_wallet.sync import (
     touch,
 )
 from loyalty_wallet.sync.drift import audit_wallets
-from tests.phonefront import iphone_pass, register
 from tests.shopfront import Configure, pass_of
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
@@ -223,56 +213,6 @@ def test_what_shows_up_at_google_again_is_erased_again(
     assert audit.counts["different"] == audit.counts["fixed"] == 1
     assert is_blank(google.objects[row.remote_id])
     assert pass_of(card).state == State.ERASED
-
-
-@pytest.mark.usefixtures("configure_apple")
-class TestApple:
-    def test_phones_are_told_and_then_forgotten(
-        self, apns: ApnsEmulator, right_cards: MakeCards
-    ) -> None:
-        """The void pass is on record before the push; the phone goes when it has fetched it."""
-        card, other = right_cards(2)
-        (mine,) = register(card)
-        (both, _) = register(card, other)
-        erase_card(card.key)
-
-        sync_wallet_passes()
-
-        row = iphone_pass(card)
-        content = row.payload["pass"]
-        assert row.state == State.ERASING
-        assert content["voided"] is True
-        assert content["storeCard"] == {}
-        assert content["organizationName"] == "Corner Café"
-        assert "barcodes" not in content
-        assert len(apns.pushes) == 2
-        AppleRegistration.objects.filter(wallet_pass=row).update(news_since=None)
-
-        sync_wallet_passes()
-
-        assert iphone_pass(card).state == State.ERASED
-        assert list(AppleDevice.objects.all()) == [both.device]
-        assert AppleRegistration.objects.get().wallet_pass == iphone_pass(other)
-        assert not AppleDevice.objects.filter(pk=mine.device_id).exists()
-
-    def test_a_phone_that_never_comes_is_forgotten_after_its_reminders(
-        self, apns: ApnsEmulator, configure_apple: Callable[..., None], right_cards: MakeCards
-    ) -> None:
-        """It is told again as often as of any version, then given up."""
-        configure_apple(reminders=1, remind_after_seconds=3600)
-        (card,) = right_cards(1)
-        register(card)
-        erase_card(card.key)
-        now = timezone.now()
-        states = []
-        for hours in range(0, 8, 2):
-            with time_machine.travel(now + timedelta(hours=hours)):
-                sync_wallet_passes()
-                states.append(iphone_pass(card).state)
-
-        assert states == [State.ERASING, State.ERASING, State.ERASED, State.ERASED]
-        assert len(apns.pushes) == 2
-        assert not AppleDevice.objects.exists()
 
 
 class TestGoneCards:
