@@ -19,7 +19,8 @@ ENGINE = ("tests/sync", "tests/wallets", "tests/models", "tests/management")
 """What covers `sync` and `wallets`, and needs no queue."""
 NEED_CELERY = (
     "tests/management/test_install_wallet_schedule.py",
-    "tests/management/test_wallet_doctor.py",
+    "tests/management/test_wallet_doctor_online.py",
+    "tests/management/test_wallet_doctor_schedule.py",
     "tests/sync/alarms/test_beat.py",
     "tests/sync/pump/test_limits.py",
     "tests/sync/pump/test_pauses.py",
