@@ -1,4 +1,4 @@
-"""The re-sync action without a broker: asked, confirmed, sent or marked."""
+"""The re-sync action without a broker: asked, confirmed, sent and told."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from django.test import Client
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.models import LoyaltyCard, LoyaltyProgram, SyncFailure, SyncRun, WalletPass
 from loyalty_wallet.sync import sync_wallet_passes
-from tests.phonefront import iphone_pass
 from tests.shopfront import Configure, balance_at, pass_of
 
 from .pages import (
     ask,
     confirm,
-    hidden_fields,
     list_url,
     messages_of,
     page_url,
@@ -101,26 +99,6 @@ def test_failures_of_one_card_are_one_card(
     assert SyncRun.objects.get(trigger="admin").selection["cards"] == [card.key]
 
 
-def test_resolved_failure_can_be_sent_from_its_page(
-    boss: Client, right_cards: MakeCards, google: GoogleEmulator
-) -> None:
-    """The button of a page is about its row, whatever lists show by default."""
-    (card,) = right_cards(1)
-    fault = google.fail(status=400)
-    card.record("earn", points=7)
-    sync_wallet_passes()
-    google.heal(fault)
-    sync_wallet_passes()
-    page = boss.get(page_url("syncfailure", SyncFailure.objects.get().pk))
-    assert sync_buttons(page) == [
-        ("Sync now", sync_url("syncfailure", SyncFailure.objects.get().pk), False),
-        ("Sync even if unchanged", sync_url("syncfailure", SyncFailure.objects.get().pk), True),
-    ]
-    google._service.log.clear()
-    boss.post(sync_url("syncfailure", SyncFailure.objects.get().pk), {"force": "on"})
-    assert [entry.method for entry in google.object_requests] == ["PATCH"]
-
-
 def test_unchanged_card_costs_no_request(
     boss: Client, right_cards: MakeCards, google: GoogleEmulator
 ) -> None:
@@ -177,31 +155,6 @@ def test_revoked_key_is_told_with_its_remedy(
     assert WalletPass.objects.due().count() == 2
 
 
-def test_twenty_five_passes_are_sent_in_the_request(
-    boss: Client, right_cards: MakeCards, google: GoogleEmulator
-) -> None:
-    """Up to 25 passes are sent at once."""
-    cards = right_cards(25)
-    message = resync(boss, "loyaltycard", [card.pk for card in cards], force=True)
-    assert message.startswith("25 cards are up to date.")
-    assert len(google.object_requests) == 25
-
-
-@pytest.mark.parametrize("is_forced", [False, True])
-def test_twenty_six_passes_are_marked_as_due(
-    boss: Client, right_cards: MakeCards, google: GoogleEmulator, is_forced: bool
-) -> None:
-    """More than 25 passes are not sent by a request; the message says how to send them."""
-    cards = right_cards(26)
-    message = resync(boss, "loyaltycard", [card.pk for card in cards], force=is_forced)
-    assert "26 cards are marked as due" in message
-    assert "<code>manage.py sync_wallet_passes</code>" in message
-    assert google.object_requests == []
-    assert not SyncRun.objects.filter(trigger="admin").exists()
-    assert WalletPass.objects.due().filter(is_forced=is_forced).count() == 26
-    assert sync_wallet_passes().cards["synced" if is_forced else "unchanged"] == 26
-
-
 def test_set_aside_pass_is_taken_up_again(
     boss: Client, right_cards: MakeCards, google: GoogleEmulator
 ) -> None:
@@ -224,43 +177,6 @@ def test_card_without_pass_is_told(
     assert "at most 1, where the program issues at once" in text_of(question)
     (message,) = messages_of(confirm(boss, list_url("loyaltycard"), question))
     assert "1 card has no pass to send" in message
-
-
-def _many_passes(count: int) -> None:
-    WalletPass.objects.bulk_create(
-        WalletPass(
-            card_key=f"k{number}",
-            wallet="google",
-            remote_id=f"r{number}",
-            program_key="coffee" if number % 2 else "tea",
-            card_label=f"Card {number}",
-        )
-        for number in range(count)
-    )
-
-
-def test_whole_list_of_1200_rows(boss: Client, configure: Configure) -> None:
-    """A list longer than Django's limit of form fields is confirmed with one key, not 1,200."""
-    _many_passes(1200)
-    url = list_url("walletpass")
-    first = WalletPass.objects.values_list("pk", flat=True)[:50]
-    question = ask(boss, url, first, across=True)
-    assert "Re-sync 1200 cards?" in text_of(question)
-    assert len(hidden_fields(question)["_selected_action"]) == 1
-    (message,) = messages_of(confirm(boss, url, question))
-    assert "1200 cards are marked as due" in message
-    assert WalletPass.objects.due().count() == 1200
-
-
-def test_whole_filtered_list(boss: Client, configure: Configure) -> None:
-    """All of a filtered list means the filtered rows, before and after the question."""
-    _many_passes(1200)
-    url = list_url("walletpass") + "?program=tea"
-    pk = WalletPass.objects.filter(program_key="tea").values_list("pk", flat=True)[:1]
-    confirm(boss, url, ask(boss, url, pk, across=True))
-    due = WalletPass.objects.due()
-    assert due.count() == 600
-    assert set(due.values_list("program_key", flat=True)) == {"tea"}
 
 
 def test_program_stands_for_its_cards(
@@ -299,34 +215,6 @@ def test_customers_are_notified_only_where_somebody_says_so(
     assert ["Customers notified." in message for message in messages] == [False, True]
 
 
-def test_no_attempt_is_begun_that_could_outlast_the_page(
-    boss: Client, right_cards: MakeCards, google: GoogleEmulator, configure: Configure
-) -> None:
-    """Where one attempt may take longer than the page's 20 seconds, nothing is sent from it."""
-    (card,) = right_cards(1)
-    card.record("earn", points=1)
-    configure(timeout_seconds=19)
-    question = ask(boss, list_url("loyaltycard"), [card.pk])
-    assert f"manage.py sync_wallet_passes --card {card.pk}" in text_of(question)
-    assert 'name="notify"' not in question.content.decode()
-    (message,) = messages_of(confirm(boss, list_url("loyaltycard"), question, notify=True))
-    assert "1 card is marked as due" in message
-    assert google.object_requests == []
-    configure(timeout_seconds=18)
-    assert resync(boss, "loyaltycard", [card.pk]).startswith("1 card is up to date.")
-
-
-def test_wrong_settings_are_told(boss: Client, configure: Configure) -> None:
-    """A wallet that cannot be built gives a message, not a broken page."""
-    _many_passes(1)
-    configure(api_url="http://example.com")
-    url = list_url("walletpass")
-    answer = ask(boss, url, WalletPass.objects.values_list("pk", flat=True))
-    (message,) = messages_of(boss.get(answer["Location"]))
-    assert "the settings are wrong" in message
-    assert "api_url must be https" in message
-
-
 def test_history_of_each_object(boss: Client, right_cards: MakeCards) -> None:
     """Who asked for it is in the history of each selected object."""
     cards = right_cards(2)
@@ -337,86 +225,3 @@ def test_history_of_each_object(boss: Client, right_cards: MakeCards) -> None:
     assert {entry.change_message for entry in entries} == {
         f"Re-sync: run {run.pk}. Sent even if unchanged."
     }
-
-
-def test_history_of_a_whole_list(boss: Client, configure: Configure) -> None:
-    """A whole list is one entry, so that a click does not write thousands of rows."""
-    _many_passes(201)
-    url = list_url("walletpass")
-    pk = WalletPass.objects.values_list("pk", flat=True)[:1]
-    confirm(boss, url, ask(boss, url, pk, across=True))
-    entry = LogEntry.objects.get()
-    assert entry.object_repr == "201 cards"
-    assert entry.change_message == "Re-sync: due."
-
-
-class TestOneClick:
-    def test_card_is_synced_from_its_page(
-        self, boss: Client, right_cards: MakeCards, google: GoogleEmulator
-    ) -> None:
-        """One click, one attempt, one message, back on the page that shows the outcome."""
-        (card,) = right_cards(1)
-        LoyaltyCard.objects.update(points_balance=7)
-        page = boss.get(page_url("loyaltycard", card.pk))
-        assert "google wrong" in text_of(page)
-        assert sync_buttons(page)[0] == ("Sync now", sync_url("loyaltycard", card.pk), False)
-        answer = boss.post(sync_url("loyaltycard", card.pk), follow=True)
-        assert answer.redirect_chain == [(page_url("loyaltycard", card.pk), 302)]
-        (message,) = messages_of(answer)
-        assert message.startswith("1 card is up to date.")
-        assert "google right" in text_of(answer)
-        assert balance_at(google, card) == 7
-        run = SyncRun.objects.get(trigger="admin")
-        assert LogEntry.objects.get().change_message == f"Re-sync: run {run.pk}."
-
-    def test_it_is_not_carried_out_by_a_link(self, boss: Client, right_cards: MakeCards) -> None:
-        """Effects need a POST."""
-        (card,) = right_cards(1)
-        assert boss.get(sync_url("loyaltycard", card.pk)).status_code == 405
-        assert not SyncRun.objects.filter(trigger="admin").exists()
-
-    @pytest.mark.usefixtures("configure_apple")
-    def test_a_pass_is_synced_in_its_own_wallet(
-        self, boss: Client, right_cards: MakeCards, google: GoogleEmulator
-    ) -> None:
-        """The other wallet of the card is left alone."""
-        (card,) = right_cards(1)
-        boss.post(sync_url("walletpass", iphone_pass(card).pk), {"force": "on"})
-        run = SyncRun.objects.get(trigger="admin")
-        assert run.selection == {"kind": "cards", "cards": [card.key], "wallet": "apple"}
-        assert google.object_requests == []
-
-    @pytest.mark.usefixtures("configure_apple")
-    def test_buttons_of_each_wallet_lead_back_to_the_card(
-        self, boss: Client, right_cards: MakeCards
-    ) -> None:
-        """They are outside the form that saves the card, and only lead to pages of ours."""
-        (card,) = right_cards(1)
-        url = page_url("loyaltycard", card.pk)
-        row = pass_of(card)
-        page = boss.get(url).content.decode()
-        assert (
-            f'<form id="lw-sync-{row.pk}" method="post" action="{sync_url("walletpass", row.pk)}">'
-            in page
-        )
-        assert f'form="lw-sync-{row.pk}"' in page
-        answer = boss.post(sync_url("walletpass", row.pk), {"next": url})
-        assert answer["Location"] == url
-        answer = boss.post(sync_url("walletpass", row.pk), {"next": "https://elsewhere.example/"})
-        assert answer["Location"] == page_url("walletpass", row.pk)
-
-    def test_a_wallet_that_is_not_configured_is_told(
-        self, boss: Client, configure: Configure, google: GoogleEmulator
-    ) -> None:
-        """A pass that was left behind by a wallet which is gone from the settings."""
-        row = WalletPass.objects.create(card_key="1", wallet="gone", remote_id="r")
-        (message,) = messages_of(boss.post(sync_url("walletpass", row.pk), follow=True))
-        assert "No wallet &#x27;gone&#x27; is configured" in message
-
-    def test_wrong_settings_are_told(self, boss: Client, configure: Configure) -> None:
-        """The page and its button say what is wrong, and do not break."""
-        row = WalletPass.objects.create(card_key="1", wallet="google", remote_id="r")
-        configure(api_url="http://example.com")
-        assert "the settings are wrong" in text_of(boss.get(page_url("walletpass", row.pk)))
-        (message,) = messages_of(boss.post(sync_url("walletpass", row.pk), follow=True))
-        assert "api_url must be https" in message

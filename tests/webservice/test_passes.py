@@ -1,9 +1,8 @@
-"""Apple's web service over a real socket: every call of a phone, and every answer that it takes."""
+"""What a phone is told and given when it asks for passes, over a real socket, and what that costs."""
 
 from __future__ import annotations
 
 import subprocess
-import threading
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,227 +16,17 @@ from django.test import Client as DjangoClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from loyalty_wallet.emulator.apple import ApnsEmulator, Authority, Phone
-from loyalty_wallet.models import (
-    AppleDevice,
-    ApplePassType,
-    AppleRegistration,
-    LoyaltyCard,
-    WalletPass,
-)
-from loyalty_wallet.sync import sync_wallet_passes
+from loyalty_wallet.emulator.apple import Authority
+from loyalty_wallet.models import ApplePassType, AppleRegistration, LoyaltyCard, WalletPass
 from loyalty_wallet.sync.phones.publishing import draw_change_tag
-from loyalty_wallet.webservice import registrations
-from loyalty_wallet.webservice.archives import archive_of
 from tests.phonefront import PASS_TYPE, iphone_pass
 
 from .conftest import Client
+from .till import change
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def change(card: LoyaltyCard, points: int = 5) -> None:
-    card.record("earn", points=points)
-    sync_wallet_passes()
-
-
-class TestPhone:
-    """The whole way, as a customer sees it."""
-
-    def test_the_balance_changes_on_the_phone(
-        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
-    ) -> None:
-        """Added, registered, changed, pushed, listed, fetched, verified, shown, and known to be."""
-        phone.add(archive)
-        serial_number = iphone_pass(card).remote_id
-        assert phone.passes[serial_number].balance == 0
-        change(card, points=40)
-        assert [push.push_token for push in apns.pushes] == [phone.push_token]
-
-        phone.wake()
-
-        assert phone.passes[serial_number].balance == 40
-        assert phone.complaints == []
-        row = AppleRegistration.objects.get()
-        version = iphone_pass(card).change_tag
-        assert row.pushed_tag == row.listed_tag == row.fetched_tag == version
-        assert row.last_pushed_at is not None
-        assert row.last_listed_at is not None
-        assert row.last_fetched_at is not None
-        assert row.last_pushed_at <= row.last_listed_at <= row.last_fetched_at
-        assert row.news_since is None
-
-    def test_apns_wakes_the_phone(
-        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
-    ) -> None:
-        """With nobody's help: the push is what makes it fetch."""
-        phone.add(archive)
-        woken = threading.Event()
-
-        def wake() -> None:
-            phone.wake()
-            woken.set()
-
-        apns.on_push = lambda push: threading.Thread(target=wake).start()
-        change(card, points=40)
-
-        assert woken.wait(10)
-        assert phone.passes[iphone_pass(card).remote_id].balance == 40
-
-    def test_several_passes_one_bell(
-        self, url: str, right_cards: MakeCards, phone: Phone, apns: ApnsEmulator
-    ) -> None:
-        """All that changed is listed, whatever the number of pushes."""
-        cards = right_cards(3)
-        for one in cards:
-            phone.add(archive_of(iphone_pass(one)))
-        for points, one in enumerate(cards[:2], start=1):
-            one.record("earn", points=points)
-        sync_wallet_passes()
-        phone.wake()
-
-        balances = [phone.passes[iphone_pass(one).remote_id].balance for one in cards]
-        assert balances == [1, 2, 0]
-        assert phone.complaints == []
-
-    def test_removed_and_added_again(
-        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
-    ) -> None:
-        """Case 55: a card that its customer has deleted is no failure, and may come back."""
-        phone.add(archive)
-        assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
-        assert phone.remove(iphone_pass(card).remote_id) == 200
-        gone = iphone_pass(card)
-        assert gone.presence == WalletPass.Presence.REMOVED
-        assert gone.presence_source == WalletPass.PresenceSource.REGISTRATION
-        assert gone.presence_at is not None
-        assert AppleDevice.objects.count() == 0
-        change(card)
-        assert apns.pushes == []
-        assert not iphone_pass(card).is_due
-
-        phone.add(archive)
-
-        assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
-        assert phone.passes[iphone_pass(card).remote_id].balance == 5
-
-    def test_a_change_between_download_and_registration_is_healed(
-        self, card: LoyaltyCard, archive: bytes, phone: Phone, apns: ApnsEmulator
-    ) -> None:
-        """The phone asks for the list as soon as it is registered."""
-        change(card, points=7)
-        phone.add(archive)
-        assert phone.passes[iphone_pass(card).remote_id].balance == 7
-        assert apns.pushes == []
-
-    def test_a_phone_after_a_restore_gets_everything(
-        self, card: LoyaltyCard, archive: bytes, phone: Phone
-    ) -> None:
-        """A tag from a web service of before, or none."""
-        phone.add(archive)
-        change(card, points=9)
-        phone.tag = "2026-11-23T12:00:00+00:00"
-        phone.wake()
-        assert phone.passes[iphone_pass(card).remote_id].balance == 9
-
-    def test_a_database_after_a_restore_gives_everything(
-        self, card: LoyaltyCard, archive: bytes, phone: Phone
-    ) -> None:
-        """The phone has a tag that our counter has not reached yet."""
-        phone.add(archive)
-        change(card, points=9)
-        phone.tag = "999999"
-        phone.wake()
-        assert phone.passes[iphone_pass(card).remote_id].balance == 9
-
-
-class TestRegister:
-    def test_new_and_known(self, client: Client) -> None:
-        """201, then 200."""
-        assert client.register().status_code == 201
-        assert client.register().status_code == 200
-        assert AppleRegistration.objects.count() == AppleDevice.objects.count() == 1
-
-    def test_the_push_token_that_comes_last_holds(self, client: Client) -> None:
-        """It is the device's; a registration that exists refreshes it all the same."""
-        client.register("aa" * 32)
-        before = AppleDevice.objects.get().token_refreshed_at
-        client.register("bb" * 32)
-        device = AppleDevice.objects.get()
-        assert device.push_token == "bb" * 32
-        assert device.token_refreshed_at > before
-
-    def test_is_not_told_of_what_it_has(self, client: Client, apns: ApnsEmulator) -> None:
-        """A new registration alone is no reason for a push."""
-        client.register()
-        WalletPass.objects.touch()
-        sync_wallet_passes()
-        assert apns.pushes == []
-
-    @pytest.mark.parametrize(
-        "body",
-        ["", "{", "[]", "null", '{"pushToken": 1}', '{"pushToken": ""}', '{"pushToken": "../x"}'],
-    )
-    def test_nonsense(self, client: Client, body: str) -> None:
-        """400, and nothing is kept."""
-        assert client.register(json=None, data=body).status_code == 400
-        assert AppleDevice.objects.count() == 0
-
-    def test_too_much(self, client: Client) -> None:
-        """413, before it is read."""
-        assert client.register(json=None, data="x" * 10_000).status_code == 413
-
-    def test_many_devices(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever has stolen one token cannot fill the table with devices of his invention."""
-        monkeypatch.setattr(registrations, "MOST_DEVICES", 2)
-        statuses = []
-        for number in range(4):
-            client.device = f"device{number}"
-            statuses.append(client.register().status_code)
-        assert statuses == [201, 201, 403, 403]
-        assert AppleDevice.objects.count() == 2
-        client.device = "device0"
-        assert client.register().status_code == 200
-
-    def test_a_device_at_a_loop(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Case 58: it changes one row, and is told to wait."""
-        monkeypatch.setattr("loyalty_wallet.webservice.limits.time.time", lambda: 60.0)
-        statuses = [client.register().status_code for _ in range(100)]
-        assert statuses == [201, *[200] * 59, *[429] * 40]
-        assert client.register().headers["Retry-After"] == "60"
-        assert AppleDevice.objects.count() == AppleRegistration.objects.count() == 1
-
-
-class TestUnregister:
-    def test_is_idempotent(self, client: Client) -> None:
-        """200 whether it was registered or not: a phone takes nothing else."""
-        client.register()
-        assert [client.unregister().status_code for _ in range(2)] == [200, 200]
-
-    def test_another_device_keeps_the_pass(self, client: Client, card: LoyaltyCard) -> None:
-        """The customer's watch has it still."""
-        client.register()
-        client.device = "another"
-        client.register()
-        client.unregister()
-        assert iphone_pass(card).presence == WalletPass.Presence.IN_WALLET
-        assert AppleDevice.objects.count() == 1
-
-    def test_the_device_keeps_its_other_passes(
-        self, client: Client, right_cards: MakeCards
-    ) -> None:
-        """One pass less is not one device less."""
-        (other,) = right_cards(1)
-        client.register()
-        second = Client(client.root.removesuffix("/v1"), iphone_pass(other))
-        second.register()
-        client.unregister()
-        assert list(AppleRegistration.objects.values_list("wallet_pass", flat=True)) == [
-            iphone_pass(other).pk
-        ]
-        second.http.close()
 
 
 class TestList:
