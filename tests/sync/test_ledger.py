@@ -12,42 +12,22 @@ from django.utils import timezone
 from loyalty_wallet.emulator import GoogleEmulator
 from loyalty_wallet.exceptions import DeferredError, UnavailableError
 from loyalty_wallet.models import (
-    DatabaseNow,
     LoyaltyCard,
     LoyaltyProgram,
     SyncFailure,
     SyncRun,
     WalletPass,
 )
-from loyalty_wallet.registry import get_wallets
 from loyalty_wallet.sync import Selection, sync_wallet_passes
-from loyalty_wallet.sync.leases import KILLER_AFTER, Lease, claim
+from loyalty_wallet.sync.leases import KILLER_AFTER
 from loyalty_wallet.sync.ledger import Ledger
-from loyalty_wallet.sync.pump.jobs import Job, JobOutcome
-from loyalty_wallet.sync.pump.rendering import Renderer
+from loyalty_wallet.sync.pump.jobs import JobOutcome
 from tests.shopfront import balance_at, pass_of
+from tests.sync.recording import claim_all, claim_one, let_end, record
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 
 pytestmark = pytest.mark.django_db
-
-
-def claim_one(*, is_for_suspects: bool = False) -> tuple[Lease, Job]:
-    """Claim and render as a worker does; the job is not delivered."""
-    lease, rows = claim(Q(), limit=1, is_for_suspects=is_for_suspects)
-    (job,) = Renderer(get_wallets()["google"]).render(lease, rows)
-    return lease, job
-
-
-def let_end(lease: Lease) -> None:
-    """Let the lease end without a release, as if its holder had died."""
-    WalletPass.objects.filter(lease_token=lease.token).update(
-        lease_until=DatabaseNow() - timedelta(seconds=1)
-    )
-
-
-def record(job: Job) -> None:
-    Ledger(None, worker="test").record("google", [job])
 
 
 def die_after_a_request_for(card: LoyaltyCard, google: GoogleEmulator) -> None:
@@ -223,3 +203,136 @@ def test_a_deferral_is_on_record_as_not_tried(make_cards: MakeCards) -> None:
         ("deferred", "The provider is down.", 0)
     }
     assert failures.count() == 3
+
+
+def test_a_batch_counts_what_became_of_its_jobs(make_cards: MakeCards) -> None:
+    """By outcome, with the attempts and requests of all, and who recorded them."""
+    make_cards(4)
+    run = SyncRun.objects.create(status="running")
+    jobs = claim_all()
+    outcomes = (
+        JobOutcome.CREATED,
+        JobOutcome.UPDATED,
+        JobOutcome.FAILED,
+        JobOutcome.RELEASED,
+    )
+    for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True), start=1):
+        job.attempts, job.requests = number, 10 * number
+        job.is_muted = number <= 2
+        job.finish(outcome)
+
+    counts = Ledger(run, worker="test").record("google", jobs)
+
+    expected = {"created": 1, "updated": 1, "failed": 1}
+    assert counts == {**expected, "attempts": 10, "requests": 100, "muted": 2}
+    (batch,) = run.batches.all()
+    assert (batch.wallet, batch.worker, batch.counts) == ("google", "test", counts)
+
+
+def test_requests_of_a_job_that_came_to_nothing_are_counted(make_cards: MakeCards) -> None:
+    """And where there was not even a request, there is nothing to count."""
+    make_cards(1)
+    run = SyncRun.objects.create(status="running")
+    for requests, batches in ((0, []), (1, [{"attempts": 0, "requests": 1}])):
+        _, job = claim_one()
+        job.requests = requests
+        job.finish(JobOutcome.RELEASED)
+        Ledger(run, worker="test").record("google", [job])
+        assert list(run.batches.values_list("counts", flat=True)) == batches
+
+
+def test_whoever_lost_the_lease_writes_nothing_and_says_so(
+    right_cards: MakeCards, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another worker holds one pass, one is gone: the third is recorded all the same."""
+    cards = right_cards(3)
+    for card in cards:
+        card.record("earn", points=5)
+    jobs = claim_all()
+    for job in jobs:
+        job.finish(JobOutcome.UPDATED)
+    taken, gone, ours = jobs
+    WalletPass.objects.filter(pk=taken.row.pk).update(lease_token="another's")
+    WalletPass.objects.filter(pk=gone.row.pk).delete()
+
+    counts = Ledger(None, worker="test").record("google", jobs)
+
+    assert [job.is_recorded for job in (taken, gone, ours)] == [False, False, True]
+    assert counts["updated"] == 1
+    assert WalletPass.objects.get(pk=taken.row.pk).is_due
+    assert not WalletPass.objects.get(pk=ours.row.pk).is_due
+    warnings = [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
+    assert warnings == ["2 passes were taken over by another worker."]
+
+
+def test_whoever_kept_all_leases_warns_of_nothing(
+    make_cards: MakeCards, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning in each batch would be read by nobody."""
+    make_cards(1)
+    _, job = claim_one()
+    job.finish(JobOutcome.CREATED)
+    record(job)
+    assert not [entry for entry in caplog.records if entry.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (WalletPass.Priority.NORMAL, WalletPass.Priority.FAILED),
+        (WalletPass.Priority.FAILED, WalletPass.Priority.FAILED),
+        (WalletPass.Priority.ASKED, WalletPass.Priority.ASKED),
+    ],
+)
+def test_a_failed_pass_is_free_again_and_comes_early_next_time(
+    make_cards: MakeCards, before: WalletPass.Priority, after: WalletPass.Priority
+) -> None:
+    """Its takeovers are forgotten: whoever recorded it is alive."""
+    (card,) = make_cards(1)
+    WalletPass.objects.update(takeovers=1, priority=before)
+    _, job = claim_one()
+    job.finish(JobOutcome.FAILED, UnavailableError("503"))
+    record(job)
+
+    row = pass_of(card)
+    assert (row.lease_token, row.lease_until, row.takeovers) == ("", None, 0)
+    assert (row.is_due, row.priority) == (True, after)
+
+
+def test_what_was_given_back_is_free_again(make_cards: MakeCards) -> None:
+    """As it was before the claim."""
+    (card,) = make_cards(1)
+    _, job = claim_one()
+    job.finish(JobOutcome.RELEASED)
+    record(job)
+    assert (pass_of(card).lease_token, pass_of(card).lease_until) == ("", None)
+
+
+def test_a_request_without_an_answer_leaves_no_fingerprint(right_cards: MakeCards) -> None:
+    """What the phone shows is not known: whatever comes next is sent."""
+    (card,) = right_cards(1)
+    card.record("earn", points=5)
+    _, job = claim_one()
+    job.requests = 1
+    job.finish(JobOutcome.FAILED, UnavailableError("No answer."))
+    record(job)
+    assert pass_of(card).fingerprint == ""
+
+
+def test_a_success_says_which_run_resolved_the_failure(right_cards: MakeCards) -> None:
+    """And what was shown since when, to the second that the shop said."""
+    (card,) = right_cards(1)
+    card.record("earn", points=5)
+    card.expires_at = timezone.now() + timedelta(days=30, microseconds=7)
+    card.save()
+    first, second = SyncRun.objects.create(), SyncRun.objects.create()
+    for run, outcome in ((first, JobOutcome.FAILED), (second, JobOutcome.UPDATED)):
+        _, job = claim_one()
+        job.finish(outcome)
+        Ledger(run, worker="test").record("google", [job])
+
+    failure = SyncFailure.objects.get()
+    assert (failure.run, failure.resolved_by) == (first, second)
+    row = pass_of(card)
+    assert (row.fingerprint, row.expires_at) == (job.fingerprint, card.expires_at)
+    assert row.payload["loyaltyPoints"]["balance"] == {"int": 5}
