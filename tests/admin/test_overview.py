@@ -264,7 +264,7 @@ def test_strip_links_the_last_forty_runs(boss: Client) -> None:
     assert f'<span class="lw-unseen">{cells[-1].text}</span>' in page
 
 
-def test_days_are_the_readers_own(db: None, settings: Settings) -> None:
+def test_days_are_the_readers_own(db: None) -> None:
     """A run belongs to the day on which it began where the reader is."""
     counts = {"synced": 5, "failed": 1, "deferred": 2}
     with timezone.override("Asia/Tokyo"):

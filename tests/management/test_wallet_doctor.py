@@ -124,9 +124,7 @@ def test_database_in_which_workers_get_in_each_others_way(
     assert all("DATABASES" in finding.fix for finding in found)
 
 
-def test_card_that_cannot_be_read(
-    make_cards: MakeCards, configure: Configure, settings: Settings
-) -> None:
+def test_card_that_cannot_be_read(make_cards: MakeCards, configure: Configure) -> None:
     """The source's exception is named by its class; what it says may be about a customer."""
     make_cards(1)
     configure(CARD_SOURCE=f"{__name__}.{SourceThatFails.__name__}")

@@ -181,7 +181,6 @@ def test_a_bug_in_a_wallet_fails_its_cards_and_ends_the_run_in_order(
         card.record("earn", points=5)
     configure()
     broken = cards[1].google_object_id
-    google.fail(object_id=broken, status=503)
     with break_deliveries_of(broken):
         report = sync_wallet_passes()
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("configure_apple")]
 
 class TestReminders:
     @pytest.fixture(autouse=True)
-    def _one_minute(self, configure_apple: Callable[..., None]) -> None:
+    def _two_hours(self, configure_apple: Callable[..., None]) -> None:
         configure_apple(reminders=2, remind_after_seconds=7200)
 
     def told(self, apns: ApnsEmulator, right_cards: MakeCards) -> tuple[LoyaltyCard, str]:

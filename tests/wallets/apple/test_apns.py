@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,8 +24,6 @@ from loyalty_wallet.wallets.base import PushAnswer
 
 from .conftest import PASS_TYPE, TEAM
 from .pushing import TOKEN, opened, push, push_many, run
-
-Use = Callable[[ApnsClient], Awaitable[Any]]
 
 
 class TestPing:
