@@ -5,6 +5,7 @@ A pass that is set aside stays due but no run tries it until its card changes or
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.db import router, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise
@@ -102,7 +103,7 @@ class SetAsideAdmin(ResyncAdmin):
             self.message_user(request, str(step.nothing), messages.WARNING)
             return None
         if request.POST.get("post") != "yes":
-            return self._ask_about(request, failures, pks, step)
+            return self._ask_about(request, pks, step)
         logged = list(failures.select_related("wallet_pass")[: MOST_ENTRIES + 1])
         with transaction.atomic(using=router.db_for_write(WalletPass)):
             count = sum(_carry_out(part, step) for part in _batches(pks))
@@ -116,20 +117,19 @@ class SetAsideAdmin(ResyncAdmin):
         self.message_user(request, str(step.done % {"count": count}), messages.SUCCESS)
         return None
 
-    def _ask_about(
-        self, request: HttpRequest, failures: QuerySet[Any], pks: list[int], step: Step
-    ) -> HttpResponse:
+    def _ask_about(self, request: HttpRequest, pks: list[int], step: Step) -> HttpResponse:
         is_across = request.POST.get("select_across") == "1"
         selected = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
-        by_code = failures.order_by().values("code")
-        counted = by_code.annotate(passes=Count("wallet_pass", distinct=True)).order_by("-passes")
         context = {
             **self.admin_site.each_context(request),
             "title": str(step.question % {"count": len(pks)}),
             "opts": self.opts,
             "media": self.media,
             "step": step,
-            "codes": [{**group, "remedy": words.remedy(group["code"])} for group in counted],
+            "codes": [
+                {"code": code or "-", "passes": passes, "remedy": words.remedy(code)}
+                for code, passes in _count_by_code(pks).most_common()
+            ],
             "names": [str(row) for row in WalletPass.objects.filter(pk__in=pks[:MOST_NAMES])],
             "unnamed": max(0, len(pks) - MOST_NAMES),
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
@@ -147,6 +147,14 @@ def _batches(pks: list[int]) -> Iterator[list[int]]:
     """Yield the keys in lists that every database takes in one statement."""
     for start in range(0, len(pks), CHUNK_SIZE):
         yield pks[start : start + CHUNK_SIZE]
+
+
+def _count_by_code(pks: list[int]) -> Counter[str]:
+    """Count the passes by what they failed with last: older failures may have had other causes."""
+    counts: Counter[str] = Counter()
+    for part in _batches(pks):
+        counts.update(WalletPass.objects.filter(pk__in=part).values_list("last_code", flat=True))
+    return counts
 
 
 def _eligible(pks: list[int], step: Step) -> list[int]:

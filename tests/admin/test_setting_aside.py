@@ -88,6 +88,22 @@ def test_pass_is_set_aside_and_no_run_tries_it(
     assert list(changes) == ["Pass set aside.", "Pass taken up again."]
 
 
+def test_the_question_counts_the_passes_that_it_is_about(boss: Client) -> None:
+    """Not those that are right by now, and each once, by what it failed with last."""
+    run = _many(3)
+    _many(1, code="bug")
+    mended, other, *_ = WalletPass.objects.order_by("pk")
+    WalletPass.objects.filter(pk=mended.pk).update(due_at=None)
+    SyncFailure.objects.create(run=run, wallet_pass=other, code="bug", failed_at=timezone.now())
+
+    pks = list(SyncFailure.objects.values_list("pk", flat=True))
+    text = text_of(ask(boss, list_url(URL), pks, action="set_aside"))
+
+    assert "Set 3 passes aside?" in text
+    assert "rejected 2 Correct the card" in text
+    assert "bug 1 " in text
+
+
 def test_unannounced_change_takes_a_pass_up_again(
     boss: Client, right_cards: MakeCards, google: GoogleEmulator
 ) -> None:
