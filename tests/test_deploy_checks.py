@@ -207,6 +207,28 @@ def test_any_host(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
+    ("admins", "timeout", "backend", "ids"),
+    [
+        ([], None, "smtp", ["loyalty_wallet.W013", "loyalty_wallet.W014"]),
+        (["ops@example.com"], None, "smtp", ["loyalty_wallet.W014"]),
+        (["ops@example.com"], 10, "smtp", []),
+        (["ops@example.com"], None, "console", []),
+    ],
+)
+def test_alarms_by_mail(
+    settings: Settings, admins: list[str], timeout: int | None, backend: str, ids: list[str]
+) -> None:
+    """There is somebody to get them, and a server that hangs does not hold up the sync."""
+    settings.LOYALTY_WALLET = google_settings()
+    settings.ADMINS = admins
+    settings.EMAIL_TIMEOUT = timeout
+    settings.EMAIL_BACKEND = f"django.core.mail.backends.{backend}.EmailBackend"
+    assert list(found()) == []
+    settings.LOYALTY_WALLET = {**google_settings(), "ALERT_MAIL": True}
+    assert list(found()) == ids
+
+
+@pytest.mark.parametrize(
     ("engine", "is_told"),
     [("django.db.backends.sqlite3", True), ("django.db.backends.postgresql", False)],
 )

@@ -192,6 +192,32 @@ def check_hosts(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     ]
 
 
+def check_mail(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """W013: alarms are mailed to nobody. W014: a mail server that hangs holds up the sync."""
+    conf = _conf()
+    if conf is None or not conf.alert_mail:
+        return []
+    found: list[checks.CheckMessage] = []
+    if not settings.ADMINS:
+        found.append(
+            checks.Warning(
+                "ALERT_MAIL is on, but ADMINS is empty: nobody is told of alarms by mail.",
+                hint="Name in ADMINS who is to be told.",
+                id="loyalty_wallet.W013",
+            )
+        )
+    if settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") and settings.EMAIL_TIMEOUT is None:
+        found.append(
+            checks.Warning(
+                "ALERT_MAIL is on, and EMAIL_TIMEOUT is not set: a mail server that does not answer "
+                "holds up whoever tells of an alarm, a run among them.",
+                hint="Set EMAIL_TIMEOUT = 10 (seconds).",
+                id="loyalty_wallet.W014",
+            )
+        )
+    return found
+
+
 CHECKS = (
     check_endpoints,
     check_key_files,
@@ -200,6 +226,7 @@ CHECKS = (
     check_keys_of_cards,
     check_cache,
     check_hosts,
+    check_mail,
     check_database,
 )
 
