@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from ..checks.settings import EXPIRES_SOON_DAYS
 from ..sync.alarms.alerts import MOST_INTERVALS
+from ..sync.alarms.channels import AGAIN_AFTER
 from ..sync.alarms.notices import REMEDIES, describe_alert
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ def _of_everything(status: Status) -> Iterator[Problem]:
         # The other two are measured here and now.
         if alert.code not in ("oldest_due", "no_recent_success"):
             yield _alarm(alert.code, alert.value, alert.threshold)
+        if alert.untold and status.now - alert.raised_at > AGAIN_AFTER:
+            yield Problem(
+                code="untold_alarm",
+                level=Level.DEGRADED,
+                text=_("Nobody could be told of the alarm %(code)s by: %(channels)s.")
+                % {"code": alert.code, "channels": ", ".join(alert.untold)},
+                remedy=_("The log says why; it is tried every two minutes for a day."),
+            )
 
 
 def _of_runs(status: Status) -> Iterator[Problem]:

@@ -220,6 +220,22 @@ def test_open_alerts(configure: Configure) -> None:
     assert read_status().level == Level.OK
 
 
+def test_alarms_that_nobody_heard(configure: Configure) -> None:
+    """A mail server that has been away for minutes shows here, not one that is asked just now."""
+    now = timezone.now()
+    alert = SyncAlert.objects.create(
+        code="duration", value=40, threshold=30, raised_at=now, untold=["mail"]
+    )
+    assert codes(read_status()) == ["duration"]
+    alert.raised_at -= timedelta(minutes=3)
+    alert.save()
+    status = read_status()
+    assert codes(status) == ["duration", "untold_alarm"]
+    assert status.problems[1].text == "Nobody could be told of the alarm duration by: mail."
+    SyncAlert.objects.update(untold=[])
+    assert codes(read_status()) == ["duration"]
+
+
 @pytest.mark.parametrize(
     ("findings", "expected"),
     [
