@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from threading import Barrier, Thread
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 
 from loyalty_wallet.models import SyncAlert, SyncRun
@@ -40,3 +43,19 @@ def open_codes() -> list[str]:
 def move_end(run: SyncRun, back: timedelta) -> None:
     run.finished_at = (run.finished_at or timezone.now()) - back
     run.save()
+
+
+def at_once(work: Callable[[], object], *, threads: int = 4) -> None:
+    """Do it in so many threads at the same moment, as so many processes might."""
+    start = Barrier(threads)
+
+    def run() -> None:
+        start.wait()
+        work()
+        connection.close()
+
+    workers = [Thread(target=run) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()

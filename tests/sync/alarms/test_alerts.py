@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from loyalty_wallet.models import SyncAlert
 from loyalty_wallet.sync import Selection, SyncReport
 from loyalty_wallet.sync.alarms.alerts import judge_run
 
-from .judging import ended, judge, open_codes
+from .judging import at_once, ended, judge, open_codes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,18 +115,7 @@ def test_two_processes_raise_one_alarm(listen: Callable[..., list[dict[str, Any]
     raised = listen(signals.alert_raised)
     run = ended(failed=6)
     report = SyncReport.of_run(run)
-    start = Barrier(4)
-
-    def judge_in_thread() -> None:
-        start.wait()
-        judge_run(run, report, is_limited=False)
-        connection.close()
-
-    threads = [Thread(target=judge_in_thread) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda: judge_run(run, report, is_limited=False))
 
     assert open_codes() == ["failure_rate"]
     assert len(raised) == 1

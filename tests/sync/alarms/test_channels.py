@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from threading import Barrier, Thread
 
 import pytest
 from django import VERSION
 from django.core import mail
-from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -17,6 +15,8 @@ from loyalty_wallet.models import LoyaltyCard, SyncAlert, WalletPass
 from loyalty_wallet.sync.alarms import Alert, alerts, check_alarms
 from loyalty_wallet.sync.alarms.channels import AGAIN_AFTER, GIVE_UP_AFTER
 from tests.shopfront import Configure
+
+from .judging import at_once
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
 Handlers = Callable[..., None]
@@ -198,16 +198,5 @@ def test_two_processes_tell_it_again_once(handlers: Handlers) -> None:
     check_alarms()
     break_pager(broken=False)
     move_on()
-    start = Barrier(4)
-
-    def check_in_thread() -> None:
-        start.wait()
-        check_alarms()
-        connection.close()
-
-    threads = [Thread(target=check_in_thread) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(check_alarms)
     assert heard == [("oldest_due", False)]
