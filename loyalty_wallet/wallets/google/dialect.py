@@ -7,7 +7,7 @@ of its own. Compared is what is ours: fields that others added to an object are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ..base import Payload
@@ -56,12 +56,11 @@ def _plain(value: Any) -> str:
 
 
 def _moment(value: Any) -> object:
-    """Return the moment that a text names, or the text that names none."""
+    """Return the moment that a text names, whatever its time zone, or the text that names none."""
     try:
-        moment = datetime.fromisoformat(str(value))
+        return datetime.fromisoformat(str(value))
     except ValueError:
         return value
-    return moment if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _SPELLINGS: Mapping[str, Callable[[Any], object]] = {

@@ -4,130 +4,38 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loyalty_wallet.exceptions import ForgedCallbackError, NetworkError, UnavailableError
 from loyalty_wallet.wallets.google import callbacks
-from loyalty_wallet.wallets.google.callbacks import Event, RootKeys, verify
+from loyalty_wallet.wallets.google.callbacks import Event, RootKeys, claimed_issuer, verify
 
-ISSUER = "3388000000000000001"
+from .signing import ISSUER, KeyServer, Signer, length_value, millis, serving, signature
+
 VECTORS = json.loads((Path(__file__).parent / "callback_vectors.json").read_text())
-
-
-def length_value(*parts: str) -> bytes:
-    return b"".join(len(p.encode()).to_bytes(4, "little") + p.encode() for p in parts)
-
-
-def millis(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
-
-
-class Signer:
-    """Google's side: a root key, an intermediate key, and what they sign."""
-
-    def __init__(self) -> None:
-        self.root = ec.generate_private_key(ec.SECP256R1())
-        self.intermediate = ec.generate_private_key(ec.SECP256R1())
-        self.expires_at = datetime.now(UTC) + timedelta(days=7)
-
-    def keys(self, **changes: Any) -> dict[str, Any]:
-        entry = {
-            "keyValue": public(self.root),
-            "protocolVersion": "ECv2SigningOnly",
-            "keyExpiration": str(millis(self.expires_at)),
-        }
-        return {"keys": [{**entry, **changes}]}
-
-    def callback(self, *, issuer: str = ISSUER, **changes: Any) -> dict[str, Any]:
-        message = {
-            "classId": f"{issuer}.club",
-            "objectId": f"{issuer}.4711",
-            "eventType": "save",
-            "expTimeMillis": millis(datetime.now(UTC) + timedelta(hours=1)),
-            "count": 1,
-            "nonce": "c1359b53",
-            **changes,
-        }
-        return self.sign(json.dumps(message, ensure_ascii=False), issuer=issuer)
-
-    def sign(self, message: str, *, issuer: str = ISSUER) -> dict[str, Any]:
-        signed_key = json.dumps(
-            {
-                "keyValue": public(self.intermediate),
-                "keyExpiration": str(millis(self.expires_at)),
-            }
-        )
-        by_root = length_value("GooglePayPasses", "ECv2SigningOnly", signed_key)
-        by_key = length_value("GooglePayPasses", issuer, "ECv2SigningOnly", message)
-        return {
-            "signature": signature(self.intermediate, by_key),
-            "protocolVersion": "ECv2SigningOnly",
-            "intermediateSigningKey": {
-                "signedKey": signed_key,
-                "signatures": [signature(self.root, by_root)],
-            },
-            "signedMessage": message,
-        }
-
-
-def public(key: ec.EllipticCurvePrivateKey) -> str:
-    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(der).decode()
-
-
-def signature(key: ec.EllipticCurvePrivateKey, content: bytes) -> str:
-    return base64.b64encode(key.sign(content, ec.ECDSA(SHA256()))).decode()
-
-
-class KeyServer:
-    """Serves root keys on a real socket and counts who asks."""
-
-    def __init__(self) -> None:
-        self.answer = b""
-        self.status = 200
-        self.requests = 0
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                owner.requests += 1
-                self.send_response(owner.status)
-                self.send_header("Content-Length", str(len(owner.answer)))
-                self.end_headers()
-                self.wfile.write(owner.answer)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
-
-    def publish(self, keys: dict[str, Any]) -> None:
-        self.answer = json.dumps(keys).encode()
 
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    server = KeyServer()
-    thread = threading.Thread(target=server.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
-    thread.join()
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[KeyServer]:
+    """A server that Google's keys are not to be had from."""
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -179,6 +87,17 @@ class TestBelieved:
         server.publish(successor.keys())
         callback = verify(body(successor.callback(eventType="del")), issuer_id=ISSUER, roots=roots)
         assert callback.event is Event.DELETE
+
+    def test_one_of_several_root_keys(
+        self, google: Signer, roots: RootKeys, server: KeyServer
+    ) -> None:
+        """While Google changes its keys there are two, and two signatures of the same key."""
+        other = Signer()
+        server.publish({"keys": other.keys()["keys"] + google.keys()["keys"]})
+        callback = google.callback()
+        key = callback["intermediateSigningKey"]
+        key["signatures"].insert(0, other.callback()["intermediateSigningKey"]["signatures"][0])
+        assert verify(body(callback), issuer_id=ISSUER, roots=roots).event is Event.SAVE
 
     @pytest.mark.parametrize("vector", VECTORS, ids=[vector["source"] for vector in VECTORS])
     def test_real_callbacks(self, vector: dict[str, Any], roots: RootKeys, google: Signer) -> None:
@@ -241,6 +160,42 @@ class TestRefused:
         server.publish(google.keys(keyExpiration=str(millis(past))))
         self.refuse(body(google.callback()), roots, "root keys")
 
+    def test_keys_of_another_kind(self, google: Signer, roots: RootKeys) -> None:
+        """Only those of the curve P-256, as the protocol says: others may be weaker."""
+        google.intermediate = ec.generate_private_key(ec.SECP384R1())
+        self.refuse(body(google.callback()), roots, "curve P-256")
+
+        rsa_key = rsa.generate_private_key(65537, 2048).public_key()
+        der = rsa_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        callback = google.callback()
+        signed_key = json.loads(callback["intermediateSigningKey"]["signedKey"])
+        signed_key["keyValue"] = base64.b64encode(der).decode()
+        callback["intermediateSigningKey"]["signedKey"] = json.dumps(signed_key)
+        self.refuse(body(callback), roots, "curve P-256")
+
+    def test_a_signature_that_is_padded_with_other_characters(
+        self, google: Signer, roots: RootKeys
+    ) -> None:
+        """One text a signature: a decoder that skips what it does not know takes many."""
+        callback = google.callback()
+        callback["signature"] = f"{callback['signature'][:8]}!{callback['signature'][8:]}"
+        self.refuse(body(callback), roots, "not base64")
+
+    @pytest.mark.parametrize("signatures", [None, "MEUCIQ", [1], [None, "MEUCIQ"]])
+    def test_signatures_that_are_none(
+        self, google: Signer, roots: RootKeys, signatures: object
+    ) -> None:
+        """A list of texts is what they have to be."""
+        callback = google.callback()
+        callback["intermediateSigningKey"]["signatures"] = signatures
+        self.refuse(body(callback), roots, "no signatures")
+
+    def test_half_a_character(self, google: Signer, roots: RootKeys) -> None:
+        """JSON can spell what no encoding has: it is refused like any other message."""
+        callback = google.callback()
+        callback["signedMessage"] += "\ud800"
+        self.refuse(body(callback), roots, "signature is wrong")
+
     @pytest.mark.parametrize("protocol", ["ECv1", "ECv2", ""])
     def test_another_protocol(self, google: Signer, roots: RootKeys, protocol: str) -> None:
         """Only ECv2SigningOnly, in the callback and of the root keys."""
@@ -302,6 +257,18 @@ class TestRefused:
             verify(body(content), issuer_id=ISSUER, roots=RootKeys("http://127.0.0.1:1/"))
 
 
+class TestIssuer:
+    def test_it_is_that_of_the_card(self, google: Signer) -> None:
+        """Which of several accounts to verify it for; it is not believed yet."""
+        assert claimed_issuer(body(google.callback(objectId="42.a.b"))) == "42"
+
+    @pytest.mark.parametrize("message", ["", "{}", '{"objectId": 7}', "[]", "no JSON"])
+    def test_a_callback_that_does_not_say(self, message: str) -> None:
+        """It is refused before anybody looks for an account."""
+        with pytest.raises(ForgedCallbackError):
+            claimed_issuer(body({"signedMessage": message}))
+
+
 class TestKeysOutOfReach:
     def test_no_server(self, google: Signer) -> None:
         """Whoever calls us is told to come again, since we cannot judge now."""
@@ -319,6 +286,29 @@ class TestKeysOutOfReach:
         server.status, server.answer = status, answer
         with pytest.raises(UnavailableError):
             verify(body(google.callback()), issuer_id=ISSUER, roots=roots)
+
+    def test_a_redirect_leads_nowhere(
+        self, google: Signer, roots: RootKeys, server: KeyServer, elsewhere: KeyServer
+    ) -> None:
+        """Whoever can have us sent elsewhere must not choose whose signatures we believe."""
+        forger = Signer()
+        elsewhere.publish(forger.keys())
+        server.status, server.location = 302, elsewhere.url
+        with pytest.raises(UnavailableError):
+            verify(body(forger.callback()), issuer_id=ISSUER, roots=roots)
+        assert (server.requests, elsewhere.requests) == (1, 0)
+
+    def test_a_proxy_of_the_environment_is_not_asked(
+        self,
+        google: Signer,
+        roots: RootKeys,
+        elsewhere: KeyServer,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A variable that some other program needed must not decide whom we believe."""
+        monkeypatch.setenv("http_proxy", elsewhere.url)
+        verify(body(google.callback()), issuer_id=ISSUER, roots=roots)
+        assert elsewhere.requests == 0
 
     def test_nobody_is_refused_after_a_fetch_that_failed(
         self, google: Signer, roots: RootKeys, server: KeyServer

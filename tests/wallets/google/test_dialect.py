@@ -62,6 +62,28 @@ def test_what_is_empty_may_be_left_out(zero: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("date", "differs"),
+    [
+        ("2030-12-31T23:59:00+00:00", False),
+        ("2031-01-01T00:59:00+01:00", False),
+        ("2031-01-01T00:59:00Z", True),
+        ("2030-12-31T23:59:00", True),
+    ],
+)
+def test_a_moment_is_the_same_in_any_time_zone(date: str, differs: bool) -> None:
+    """But for one without a zone: nobody knows when that is."""
+    found = as_google_says_it()
+    found["validTimeInterval"]["end"]["date"] = date
+    assert differing_fields(FULL, found) == (["validTimeInterval"] if differs else [])
+
+
+def test_an_empty_text_is_no_text() -> None:
+    """Whichever side has it."""
+    assert differing_fields({"accountName": ""}, {}) == []
+    assert differing_fields({"accountName": None}, {"accountName": ""}) == []
+
+
+@pytest.mark.parametrize(
     ("change", "field"),
     [
         (lambda found: found.update(state="inactive"), "state"),
