@@ -90,6 +90,26 @@ class TestList:
         assert row.news_since is None
         assert row.fetched_tag == int(tag)
 
+    def test_a_tag_acknowledges_for_its_own_device_alone(
+        self, client: Client, card: LoyaltyCard
+    ) -> None:
+        """The customer's watch, which has not asked, is reminded still."""
+        client.device = "watch"
+        client.register()
+        client.device = "phone"
+        client.register()
+        change(card)
+
+        client.list(client.list("0").json()["lastUpdated"])
+
+        phone, watch = (
+            AppleRegistration.objects.get(device__device_library_identifier=device)
+            for device in ("phone", "watch")
+        )
+        assert phone.news_since is None
+        assert watch.news_since is not None
+        assert watch.fetched_tag < phone.fetched_tag
+
     @pytest.mark.parametrize(
         ("device", "status"),
         [
