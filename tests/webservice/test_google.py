@@ -22,6 +22,7 @@ from loyalty_wallet.registry import get_wallets
 from loyalty_wallet.sync import sync_wallet_passes, touch
 from loyalty_wallet.wallets.google import GoogleWallet, callbacks
 from loyalty_wallet.wallets.google.save_links import save_link
+from loyalty_wallet.webservice.callbacks import record
 from tests.shopfront import Configure, pass_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,6 +126,33 @@ class TestPresence:
         google.customer_saves(link_for(card), callback="held")
         google.customer_removes(card.google_object_id)
         google.release_callbacks()
+        assert presence_of(card) == (Presence.REMOVED, Source.CALLBACK)
+
+    def test_another_card_is_not_touched(
+        self, google: GoogleEmulator, url: str, right_cards: MakeCards
+    ) -> None:
+        """Each callback is about one card."""
+        cards = right_cards(3)
+        google.customer_saves(link_for(cards[1]))
+        assert [presence_of(card)[0] for card in cards] == [
+            Presence.UNKNOWN,
+            Presence.IN_WALLET,
+            Presence.UNKNOWN,
+        ]
+
+    @pytest.mark.parametrize("events", [("save", "del"), ("del", "save")])
+    def test_signed_in_the_same_moment(self, card: LoyaltyCard, events: tuple[str, str]) -> None:
+        """A card that was saved and removed within a millisecond is taken to be gone."""
+        expires_at = timezone.now() + timedelta(hours=1)
+        for event in events:
+            callback = callbacks.Callback(
+                event=callbacks.Event(event),
+                class_id="",
+                object_id=card.google_object_id,
+                nonce=event,
+                expires_at=expires_at,
+            )
+            record(([google_wallet()], callback))
         assert presence_of(card) == (Presence.REMOVED, Source.CALLBACK)
 
     def test_one_of_several_holders_leaves(

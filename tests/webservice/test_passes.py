@@ -90,6 +90,21 @@ class TestList:
         assert row.news_since is None
         assert row.fetched_tag == int(tag)
 
+    def test_a_tag_of_a_pass_that_has_left_is_no_riddle(
+        self, client: Client, card: LoyaltyCard, right_cards: MakeCards
+    ) -> None:
+        """The device has come further than what it still holds: nothing is new for it."""
+        (other,) = right_cards(1)
+        client.register()
+        second = Client(client.root.removesuffix("/v1"), iphone_pass(other))
+        second.register()
+        change(card)
+        change(other)
+        tag = client.list("0").json()["lastUpdated"]
+        second.unregister()
+        second.http.close()
+        assert client.list(tag).status_code == 204
+
     def test_a_tag_acknowledges_for_its_own_device_alone(
         self, client: Client, card: LoyaltyCard
     ) -> None:
