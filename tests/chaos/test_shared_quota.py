@@ -23,7 +23,7 @@ pytestmark = pytest.mark.chaos
 
 @pytest.mark.parametrize("place", ["database", "redis"])
 def test_four_processes_share_the_quota(world: World, place: str) -> None:
-    """In no second do more than 21 requests about cards arrive, from all four together."""
+    """Case 5: in no second do more than 21 requests about cards arrive, from all four together."""
     cards = world.seed(PROCESSES * CARDS_EACH)
     for trial in range(1, MOST_TRIALS + 1):
         world.google._service.log.clear()

@@ -65,7 +65,7 @@ def test_a_card_deleted_before_its_push_is_not_a_failure(
 def test_a_balance_that_moves_during_its_push_is_pushed_again_in_the_same_run(
     google: GoogleEmulator, right_cards: MakeCards
 ) -> None:
-    """A success is recorded only for the revision that was delivered."""
+    """Case 9: a success is recorded only for the revision that was delivered."""
     (card,) = right_cards(1)
     card.record("earn", points=5)
     object_id = card.google_object_id

@@ -26,7 +26,7 @@ class TestEndings:
     def test_a_time_limit_leaves_the_rest_for_later(
         self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
     ) -> None:
-        """What was begun is finished and recorded, the rest is left, due and free."""
+        """Case 46: what was begun is finished and recorded, the rest is left, due and free."""
         for card in right_cards(30):
             card.record("earn", points=1)
         configure(concurrency=1)
