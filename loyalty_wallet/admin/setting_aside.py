@@ -98,15 +98,15 @@ class SetAsideAdmin(ResyncAdmin):
     ) -> HttpResponse | None:
         # Read before anything changes: a list may show other failures afterwards.
         chosen = list(failures.order_by().values_list("wallet_pass_id", flat=True).distinct())
-        pks = [pk for part in _batches(chosen) for pk in _eligible(part, step)]
-        if not pks:
+        codes = {pk: code for part in _batches(chosen) for pk, code in _eligible(part, step)}
+        if not codes:
             self.message_user(request, str(step.nothing), messages.WARNING)
             return None
         if request.POST.get("post") != "yes":
-            return self._ask_about(request, pks, step)
+            return self._ask_about(request, codes, step)
         logged = list(failures.select_related("wallet_pass")[: MOST_ENTRIES + 1])
         with transaction.atomic(using=router.db_for_write(WalletPass)):
-            count = sum(_carry_out(part, step) for part in _batches(pks))
+            count = sum(_carry_out(part, step) for part in _batches(list(codes)))
             note(
                 request,
                 logged,
@@ -117,7 +117,9 @@ class SetAsideAdmin(ResyncAdmin):
         self.message_user(request, str(step.done % {"count": count}), messages.SUCCESS)
         return None
 
-    def _ask_about(self, request: HttpRequest, pks: list[int], step: Step) -> HttpResponse:
+    def _ask_about(self, request: HttpRequest, codes: dict[int, str], step: Step) -> HttpResponse:
+        """Ask about these passes, which are told with what each failed with last."""
+        pks = list(codes)
         is_across = request.POST.get("select_across") == "1"
         selected = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
         context = {
@@ -128,7 +130,7 @@ class SetAsideAdmin(ResyncAdmin):
             "step": step,
             "codes": [
                 {"code": code or "-", "passes": passes, "remedy": words.remedy(code)}
-                for code, passes in _count_by_code(pks).most_common()
+                for code, passes in Counter(codes.values()).most_common()
             ],
             "names": [str(row) for row in WalletPass.objects.filter(pk__in=pks[:MOST_NAMES])],
             "unnamed": max(0, len(pks) - MOST_NAMES),
@@ -149,16 +151,9 @@ def _batches(pks: list[int]) -> Iterator[list[int]]:
         yield pks[start : start + CHUNK_SIZE]
 
 
-def _count_by_code(pks: list[int]) -> Counter[str]:
-    """Count the passes by what they failed with last: older failures may have had other causes."""
-    counts: Counter[str] = Counter()
-    for part in _batches(pks):
-        counts.update(WalletPass.objects.filter(pk__in=part).values_list("last_code", flat=True))
-    return counts
-
-
-def _eligible(pks: list[int], step: Step) -> list[int]:
-    return list(_passes(pks, step).order_by().values_list("pk", flat=True))
+def _eligible(pks: list[int], step: Step) -> list[tuple[int, str]]:
+    """Return the passes that the step is for, with what they failed with last."""
+    return list(_passes(pks, step).order_by().values_list("pk", "last_code"))
 
 
 def _passes(pks: list[int], step: Step) -> Any:
