@@ -36,7 +36,9 @@ def note_untold(row: SyncAlert) -> None:
 
 def tell(row: SyncAlert, alert: Alert) -> None:
     """Tell all who do not know yet; who cannot be told keeps nobody else from it."""
-    missed = [name for name, send in _channels() if name in row.untold and not _sent(send, alert)]
+    missed = [
+        name for name, send in _channels() if name in row.untold and not _told(name, send, alert)
+    ]
     # Unless the alarm is over by now, or another process is at it.
     mine = SyncAlert.objects.filter(pk=row.pk, tell_again_at=row.tell_again_at)
     mine.update(untold=missed, tell_again_at=row.tell_again_at if missed else None)
@@ -68,11 +70,11 @@ def _channels() -> Iterator[tuple[str, Callable[[Alert], object]]]:
     yield "signal", _signal
 
 
-def _sent(send: Callable[[Alert], object], alert: Alert) -> bool:
+def _told(name: str, send: Callable[[Alert], object], alert: Alert) -> bool:
     try:
         send(alert)
     except Exception:
-        logger.exception("Somebody could not be told of the alert %s.", alert.code)
+        logger.exception("%s could not be told of the alert %s.", name, alert.code)
         return False
     return True
 

@@ -167,6 +167,7 @@ def test_it_gives_up_after_a_day(handlers: Handlers, caplog: pytest.LogCaptureFi
     handlers(waver)
     break_pager()
     check_alarms()
+    assert f"{__name__}.waver could not be told of the alert oldest_due." in caplog.text
     caplog.clear()
     move_on(GIVE_UP_AFTER)
     check_alarms()
