@@ -38,7 +38,9 @@ TRANSLATIONS: Mapping[str, Mapping[str, str]] = {
         PROGRAM: "Programme",
     },
 }
-LANGUAGES = ("en", *TRANSLATIONS)
+OF = {"en": "of", "de": "von", "fr": "sur"}
+"""Between two numbers, as in "3 of 10". Not among the words that phones translate by themselves."""
+LANGUAGES = tuple(OF)
 
 
 def in_language(text: str, language: str) -> str:

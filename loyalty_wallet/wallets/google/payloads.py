@@ -15,7 +15,7 @@ from ...cards import Barcode, BarcodeFormat, Card, Program
 from ...colors import is_hex
 from ...exceptions import InvalidCardError, gettext_noop
 from ..base import Payload
-from ..words import REWARD, STAMPS, TIER, in_language
+from ..words import OF, REWARD, STAMPS, TIER, in_language
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
@@ -62,7 +62,6 @@ OBJECT_FIELDS = (
 )
 """The fields of an object that are ours; Google and others may set more of them."""
 
-_OF = {"de": "von", "fr": "sur"}
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 _BARCODE_TYPES = {
     BarcodeFormat.QR_CODE: "QR_CODE",
@@ -209,7 +208,7 @@ def _text_modules(card: Card, language: str) -> list[dict[str, str]]:
     if program.kind.has_stamps:
         count = str(card.stamps)
         if program.stamps_required:
-            count = f"{card.stamps} {_OF.get(language, 'of')} {program.stamps_required}"
+            count = f"{card.stamps} {OF[language]} {program.stamps_required}"
         texts.append(("stamps", STAMPS, count))
     texts += [("reward", REWARD, program.reward), ("tier", TIER, card.tier)]
     return [

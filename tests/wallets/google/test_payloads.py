@@ -20,6 +20,7 @@ from loyalty_wallet.wallets.google.payloads import (
     loyalty_class,
     loyalty_object,
 )
+from loyalty_wallet.wallets.words import LANGUAGES, TRANSLATIONS
 from tests.emulator.client import Client
 from tests.wallets.cards import BARE_CARD, BARE_PROGRAM, CARD, PROGRAM, card
 
@@ -335,6 +336,11 @@ def test_options_are_checked(option: dict[str, Any]) -> None:
     (name,) = option
     with pytest.raises(ValueError, match=name):
         GoogleWallet("google", issuer_id="1", credentials="{}", **option)
+
+
+def test_a_language_has_all_words() -> None:
+    """Whoever adds one is told what is missing."""
+    assert set(LANGUAGES) == {"en", *TRANSLATIONS}
 
 
 def test_the_wallet_renders_in_its_language() -> None:
