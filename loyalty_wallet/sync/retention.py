@@ -48,13 +48,12 @@ def prune(retention: Retention, *, dry_run: bool = False) -> Pruned:
     Failures that nothing has resolved stay as long as their run.
     """
     now = timezone.now()
-    runs = SyncRun.objects.filter(
-        finished_at__lt=now - timedelta(days=retention.runs), active_key=None
-    )
+    long_ago = now - timedelta(days=retention.runs)
+    runs = SyncRun.objects.filter(finished_at__lt=long_ago, active_key=None)
     failures = SyncFailure.objects.filter(resolved_at__lt=now - timedelta(days=retention.failures))
     before = now - timedelta(days=retention.batches)
-    audits = WalletAudit.objects.filter(finished_at__lt=now - timedelta(days=retention.runs))
-    alerts = SyncAlert.objects.filter(resolved_at__lt=now - timedelta(days=retention.runs))
+    audits = WalletAudit.objects.filter(finished_at__lt=long_ago)
+    alerts = SyncAlert.objects.filter(resolved_at__lt=long_ago)
     callbacks = GoogleCallback.objects.filter(expires_at__lt=now - CALLBACK_MARGIN)
     if dry_run:
         return Pruned(

@@ -18,19 +18,28 @@ from tests.shopfront import Configure, pass_of
 from .window import forget_the_window
 
 MakeCards = Callable[[int], list[LoyaltyCard]]
+SellSlowly = Callable[[float], None]
 
 pytestmark = pytest.mark.django_db
 
 
-class TestEndings:
-    def test_a_time_limit_leaves_the_rest_for_later(
-        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
-    ) -> None:
-        """Case 46: what was begun is finished and recorded, the rest is left, due and free."""
+@pytest.fixture
+def sell_slowly(google: GoogleEmulator, configure: Configure, right_cards: MakeCards) -> SellSlowly:
+    """Change 30 cards, which are then sent one after the other, at so many seconds each."""
+
+    def sell(latency_seconds: float) -> None:
         for card in right_cards(30):
             card.record("earn", points=1)
         configure(concurrency=1)
-        google.set_latency(0.2)
+        google.set_latency(latency_seconds)
+
+    return sell
+
+
+class TestEndings:
+    def test_a_time_limit_leaves_the_rest_for_later(self, sell_slowly: SellSlowly) -> None:
+        """Case 46: what was begun is finished and recorded, the rest is left, due and free."""
+        sell_slowly(0.2)
 
         report = sync_wallet_passes(max_seconds=2)
 
@@ -41,13 +50,10 @@ class TestEndings:
         assert WalletPass.objects.due().unleased().count() == report.cards["left"]
 
     def test_ctrl_c_finishes_what_was_begun(
-        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+        self, google: GoogleEmulator, sell_slowly: SellSlowly
     ) -> None:
         """The first one stops the run in order."""
-        for card in right_cards(30):
-            card.record("earn", points=1)
-        configure(concurrency=1)
-        google.set_latency(0.05)
+        sell_slowly(0.05)
         presses = [True]
 
         def press(progress: object) -> None:
@@ -61,13 +67,10 @@ class TestEndings:
         assert WalletPass.objects.due().unleased().count() == report.cards["left"]
 
     def test_a_run_that_is_told_to_stop_finishes_what_was_begun(
-        self, google: GoogleEmulator, configure: Configure, right_cards: MakeCards
+        self, sell_slowly: SellSlowly
     ) -> None:
         """It ends as interrupted, says why, and leaves the rest due."""
-        for card in right_cards(30):
-            card.record("earn", points=1)
-        configure(concurrency=1)
-        google.set_latency(0.2)
+        sell_slowly(0.2)
 
         def cancel(run: SyncRun) -> None:
             SyncRun.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())

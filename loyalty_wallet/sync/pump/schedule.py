@@ -6,11 +6,18 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from .jobs import Job
 
-_Retry = tuple[float, int, float, Job]
-"""When it is due, its place among equals, how long it has waited then."""
+
+class _Retry(NamedTuple):
+    due: float
+    sequence: int
+    """Its place among equals."""
+    delay: float
+    """How long it has waited when it is due."""
+    job: Job
 
 
 class Schedule:
@@ -42,23 +49,23 @@ class Schedule:
     def retry(self, job: Job, *, now: float, delay: float, is_last: bool) -> None:
         """Let a job wait for its next attempt; `is_last` when none will follow that."""
         queue = self._last_attempts if is_last else self._retries
-        heapq.heappush(queue, (now + delay, next(self._sequence), delay, job))
+        heapq.heappush(queue, _Retry(now + delay, next(self._sequence), delay, job))
 
     def next(self, now: float, *, may_begin: bool) -> Job | None:
         """Take out the job whose turn it is, an untried one only if it `may_begin`."""
-        if self._retries and self._retries[0][0] <= now:
-            return heapq.heappop(self._retries)[-1]
+        if self._retries and self._retries[0].due <= now:
+            return heapq.heappop(self._retries).job
         begins = may_begin and bool(self._untried)
         if self._last_attempts:
-            due, _, delay, _ = self._last_attempts[0]
-            if (due + delay if begins else due) <= now:
-                return heapq.heappop(self._last_attempts)[-1]
+            last = self._last_attempts[0]
+            if (last.due + last.delay if begins else last.due) <= now:
+                return heapq.heappop(self._last_attempts).job
         return self._untried.popleft() if begins else None
 
     def seconds_to_retry(self, now: float) -> float | None:
         """Return when the next retry is due; None if there is none."""
         queues = (self._retries, self._last_attempts)
-        return min((queue[0][0] - now for queue in queues if queue), default=None)
+        return min((queue[0].due - now for queue in queues if queue), default=None)
 
     def drop_untried(self) -> Iterator[Job]:
         while self._untried:
@@ -67,4 +74,4 @@ class Schedule:
     def drop_retries(self) -> Iterator[Job]:
         for queue in (self._retries, self._last_attempts):
             while queue:
-                yield heapq.heappop(queue)[-1]
+                yield heapq.heappop(queue).job
