@@ -85,7 +85,7 @@ def _of_everything(status: Status) -> Iterator[Problem]:
             yield Problem(
                 code="untold_alarm",
                 level=Level.DEGRADED,
-                text=_("Nobody could be told of the alarm %(code)s by: %(channels)s.")
+                text=_("The alarm %(code)s has not reached: %(channels)s.")
                 % {"code": alert.code, "channels": ", ".join(alert.untold)},
                 remedy=_("The log says why; it is tried every two minutes for a day."),
             )

@@ -231,7 +231,7 @@ def test_alarms_that_nobody_heard(configure: Configure) -> None:
     alert.save()
     status = read_status()
     assert codes(status) == ["duration", "untold_alarm"]
-    assert status.problems[1].text == "Nobody could be told of the alarm duration by: mail."
+    assert status.problems[1].text == "The alarm duration has not reached: mail."
     SyncAlert.objects.update(untold=[])
     assert codes(read_status()) == ["duration"]
 
